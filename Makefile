@@ -1,0 +1,92 @@
+# Vedette. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+HOST    := $(shell go env GOHOSTARCH)
+ARCH    ?= $(HOST)
+BUILD   := build
+BINARY  := $(BUILD)/vedette-$(ARCH)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# An operator's own library and model stand in for the fetched ones.
+ifeq ($(VEDETTE_ONNXRUNTIME),)
+VEDETTE_ONNXRUNTIME := $(CURDIR)/$(BUILD)/onnxruntime/$(HOST)/libonnxruntime.so
+endif
+ifeq ($(VEDETTE_MODEL),)
+VEDETTE_MODEL := $(CURDIR)/$(BUILD)/models/coco.onnx
+endif
+export VEDETTE_ONNXRUNTIME VEDETTE_MODEL
+# Set-up is to see the operator's only.
+OWN   = $(1)="$(if $(filter file,$(origin $(1))),,$($(1)))"
+SETUP = env $(call OWN,VEDETTE_ONNXRUNTIME) $(call OWN,VEDETTE_MODEL) CGO_ENABLED=0 GOARCH= \
+        go run ./packaging/setup -build $(BUILD)
+
+ifneq ($(ARCH),$(HOST))
+SYSROOT := $(CURDIR)/$(BUILD)/sysroot/$(ARCH)/usr
+CROSS    = CC=aarch64-linux-gnu-gcc CGO_CFLAGS="-O2 -g -I$(SYSROOT)/include" \
+           CGO_LDFLAGS="-O2 -g -L$(SYSROOT)/lib/aarch64-linux-gnu"
+endif
+
+.PHONY: build run test lint fmt bench fuzz faults system-test nightly deb help setup clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## install and fetch what is missing
+	@$(SETUP) -arch $(ARCH)
+
+build: setup ## build the binary into build/; ARCH=arm64 cross-compiles
+	@echo "building $(BINARY)"
+	@env CGO_ENABLED=1 GOARCH=$(ARCH) $(CROSS) \
+	  go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BINARY) ./cmd/vedette
+
+run: build ## show detections of a built-in scene
+	@exec $(BINARY) demo
+
+RACE ?= 0
+test: setup ## run the tests; RACE=1 with the race detector
+	go test $(if $(filter 1,$(RACE)),-race) -timeout 15m ./...
+
+LINTER := $(BUILD)/bin/golangci-lint-$(shell sed -nE 's|.*/golangci-lint/v2 (v[^ ]+).*|\1|p' tools/go.mod)
+$(LINTER):
+	@echo "building $(@F) (minutes, once)"
+	@mkdir -p $(@D)
+	@cd tools && CGO_ENABLED=0 GOARCH= go build -o $(CURDIR)/$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+lint: setup $(LINTER) ## check formatting, import directions and common mistakes
+	$(LINTER) run ./...
+
+fmt: $(LINTER) ## format the Go code
+	$(LINTER) fmt ./...
+
+MODELS ?= coco
+bench: build ## measure: the Go benchmarks, the pipeline beside the bare model, how soon it is back after kill -9; MODELS=…
+	go test -run '^$$' -bench . -benchmem ./...
+	for model in $(MODELS); do $(BINARY) bench --kill 20 --model "$$model"; done
+
+FUZZTIME ?= 10s
+fuzz: setup ## run each fuzz target for FUZZTIME
+	@.ci/fuzz $(FUZZTIME)
+
+LATER = @echo "make $@: not there yet; see the README, Where it stands" >&2; exit 1
+
+# The guest's rows build on test/vm; WHERE=host leaves them out.
+WHERE ?= host guest
+faults: setup ## break what may break, and look who survives; ROW=7 for one row, WHERE=host for those that need no guest
+	@CGO_ENABLED=1 go build -tags faultinject -o $(BUILD)/vedette-faultinject ./cmd/vedette
+	@CGO_ENABLED=0 go build -o $(BUILD)/faults ./test/faults
+	@for where in $(WHERE); do $(BUILD)/faults -where $$where -row $(or $(ROW),0) || failed=1; done; [ -z "$${failed:-}" ]
+
+system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the other kind
+	@test/vm/image/build $(ARCH) >/dev/null
+	VEDETTE_VM_ARCH=$(ARCH) go test -tags system -count 1 -p 1 -timeout 45m -v ./test/vm ./test/system | grep -v '^=== '
+
+nightly: ## (not there yet) the long tests
+	$(LATER)
+
+deb: ## (not there yet) make the Debian packages
+	$(LATER)
+
+clean: ## remove what was built and fetched
+	rm -rf $(BUILD)

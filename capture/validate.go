@@ -1,0 +1,163 @@
+package capture
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var cameraName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+
+// ReservedNames are parts of topics: no camera, zone or label may have them.
+func ReservedNames() []string {
+	return []string{"status", "state", "faults", "command", "events", "detections", "snapshot", "all"}
+}
+
+// ValidateName reports a name that cannot be part of a topic.
+func ValidateName(name string) error {
+	if !cameraName.MatchString(name) {
+		return fmt.Errorf("name %q is not 1 to 32 of a-z, 0-9, _ and -", name)
+	}
+	if slices.Contains(ReservedNames(), name) {
+		return fmt.Errorf("name %q is reserved: it is a part of a topic", name)
+	}
+	return nil
+}
+
+// ValidateCameras tells report each mistake: where, as a path from the list, and what.
+func ValidateCameras(cameras []Camera, report func(path, problem string)) {
+	seen := map[string]int{}
+	for i, camera := range cameras {
+		at := func(key string) string { return fmt.Sprintf("[%d].%s", i, key) }
+		if err := ValidateName(camera.Name); err != nil {
+			report(at("name"), err.Error())
+		} else if first, ok := seen[camera.Name]; ok {
+			report(at("name"), fmt.Sprintf("name %q is taken by camera %d: each needs its own", camera.Name, first+1))
+		} else {
+			seen[camera.Name] = i
+		}
+		camera.validate(func(path, problem string) { report(at(path), problem) })
+	}
+}
+
+func (c Camera) validate(report func(path, problem string)) {
+	c.Source.validate(func(path, problem string) { report("source"+path, problem) })
+	if c.Rate < 0 || c.Rate > 1000 {
+		report("rate", fmt.Sprintf("%g is outside 0 to 1000 inferences a second", c.Rate))
+	}
+	if r := c.Region; !inUnit(r[:]) || r[0] >= r[2] || r[1] >= r[3] {
+		report("region", "it is not four numbers x1, y1, x2, y2 in 0..1 with x1 < x2 and y1 < y2")
+	}
+	if !slices.Contains([]int{0, 90, 180, 270}, c.Rotate) {
+		report("rotate", fmt.Sprintf("%d is not 0, 90, 180 or 270", c.Rotate))
+	}
+	for i, mask := range c.Masks {
+		if problem := polygonProblem(mask); problem != "" {
+			report(fmt.Sprintf("masks[%d]", i), problem)
+		}
+	}
+	// What the configuration names and this version cannot do is refused, so that nobody relies on it.
+	if len(c.Zones) > 0 {
+		report("zones", "zones are not there yet in this version: remove them")
+	}
+	if len(c.Lines) > 0 {
+		report("lines", "lines are not there yet in this version: remove them")
+	}
+	if c.Motion.Enabled {
+		report("motion.enabled", "the motion gate is not there yet in this version: remove it")
+	}
+}
+
+// The most corners of a polygon, which is what painting it costs.
+const maxCorners = 64
+
+func polygonProblem(polygon []Point) string {
+	if len(polygon) < 3 || len(polygon) > maxCorners {
+		return fmt.Sprintf("a polygon has 3 to %d corners, not %d", maxCorners, len(polygon))
+	}
+	for i, corner := range polygon {
+		if !inUnit(corner[:]) {
+			return fmt.Sprintf("corner %d is not two numbers x, y in 0..1", i+1)
+		}
+	}
+	return ""
+}
+
+func inUnit(values []float64) bool {
+	for _, v := range values {
+		if !(v >= 0 && v <= 1) { // so written, NaN is outside
+			return false
+		}
+	}
+	return true
+}
+
+func (s SourceConfig) validate(report func(path, problem string)) {
+	var set []string
+	if s.V4L2 != nil {
+		set = append(set, "v4l2")
+	}
+	if s.Command != nil {
+		set = append(set, "command")
+	}
+	if s.Scene != nil {
+		set = append(set, "scene")
+	}
+	switch len(set) {
+	case 0:
+		report("", "a camera needs a source: v4l2, command or scene")
+	case 1:
+	default:
+		report("", "a camera has one source, not "+strings.Join(set, " and "))
+	}
+	if v := s.V4L2; v != nil {
+		validateSizeRate(v.Size, v.Rate, "v4l2", ".v4l2", report)
+		if len(v.Formats) == 0 {
+			report(".v4l2.formats", "at least one pixel format is needed, such as mjpeg")
+		}
+	}
+	if c := s.Command; c != nil {
+		c.validate(func(path, problem string) { report(".command"+path, problem) })
+	}
+	if c := s.Scene; c != nil {
+		validateSizeRate(c.Size, c.Rate, "scene", ".scene", report)
+		if err := (Format{Pixel: c.Format, Width: c.Size.Width, Height: c.Size.Height}).Packed().Validate(); err != nil {
+			report(".scene", err.Error())
+		}
+	}
+}
+
+func (c CommandConfig) validate(report func(path, problem string)) {
+	if len(c.Argv) == 0 || c.Argv[0] == "" {
+		report(".argv", "the program is missing, as in [ffmpeg, -i, in.mp4, -f, yuv4mpegpipe, -]")
+	}
+	if c.Format != "y4m" {
+		pixel, err := ParsePixelFormat(c.Format)
+		switch {
+		case err != nil:
+			report(".format", fmt.Sprintf("%q is neither y4m nor the name of a raw pixel format", c.Format))
+		case pixel == MJPEG:
+			report(".format", "mjpeg has no fixed frame size on a pipe: let the program decode it, to y4m for instance")
+		default:
+			validateSizeRate(c.Size, c.Rate, "raw frames", "", report)
+		}
+	}
+	for name := range c.Env {
+		if _, twice := c.EnvFile[name]; twice {
+			report(".env_file."+name, "the variable is in env as well: keep one")
+		}
+	}
+	if c.Timeout < 0 {
+		report(".timeout", "a time cannot be negative")
+	}
+}
+
+func validateSizeRate(size Size, rate float64, what, path string, report func(path, problem string)) {
+	if size == (Size{}) {
+		report(path+".size", what+" need a size, such as 1280x720")
+	}
+	if !(rate > 0 && rate <= 1000) {
+		report(path+".rate", fmt.Sprintf("%g is outside 0 to 1000 frames a second, 0 excluded", rate))
+	}
+}

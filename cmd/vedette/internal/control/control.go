@@ -1,0 +1,136 @@
+// Package control is the running service's Unix socket: HTTP that the command line and update hooks talk to.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"vedette/mqtt/payload"
+)
+
+// Env names the socket where it is not the usual one.
+const Env = "VEDETTE_CONTROL"
+
+// Path is where the socket is: what Env names, else in the folder that systemd made for the service, else
+// /run/vedette/control.sock.
+func Path(getenv func(string) string) string {
+	if path := getenv(Env); path != "" {
+		return path
+	}
+	if dir := getenv("RUNTIME_DIRECTORY"); dir != "" {
+		return filepath.Join(dir, "control.sock")
+	}
+	return "/run/vedette/control.sock"
+}
+
+// Service is what the socket's requests ask. Its methods are called from any goroutine.
+type Service interface {
+	State() payload.State
+	Health() payload.Health
+	// Reload reads the configuration anew; an error means that nothing has changed.
+	Reload(ctx context.Context) error
+}
+
+// Problem is the body of an answer that is not good.
+type Problem struct {
+	Error string `json:"error"`
+}
+
+// Bounds on what a client may take or send. There is one board with a few clients, all local.
+const (
+	requestWithin = 5 * time.Second
+	reloadWithin  = 2 * time.Minute // a reload loads a new model to see whether it works
+	goodbyeWithin = 500 * time.Millisecond
+	maxHeader     = 8 << 10
+)
+
+// Listener is a socket that Listen made.
+type Listener struct{ net.Listener }
+
+// Listen makes the socket, for its owner and group alone. One that a dead service left is replaced; one that answers is
+// another service's and is left alone.
+func Listen(path string) (*Listener, error) {
+	if conn, err := net.Dial("unix", path); err == nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("cannot listen on %s: another service answers there", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("cannot replace the control socket: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the control socket's folder: %w", err)
+	}
+	// Until the mode is set the usual mask lets the owner alone connect.
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the control socket: %w", err)
+	}
+	if err := unix.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(fmt.Errorf("cannot set the control socket's mode: %w", err), listener.Close())
+	}
+	return &Listener{listener}, nil
+}
+
+// Serve answers until ctx ends; it closes the listener.
+func Serve(ctx context.Context, listener *Listener, service Service, logger *slog.Logger) error {
+	server := &http.Server{
+		Handler: handler(service), ReadTimeout: requestWithin, WriteTimeout: reloadWithin + requestWithin, MaxHeaderBytes: maxHeader,
+		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	ended := make(chan error, 1) // one Serve, one result
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the control socket has failed: %w", err)
+	case <-ctx.Done():
+	}
+	goodbye, cancel := context.WithTimeout(context.WithoutCancel(ctx), goodbyeWithin)
+	defer cancel()
+	if err := server.Shutdown(goodbye); err != nil {
+		_ = server.Close() // what does not let go is cut off
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("the control socket has failed: %w", err)
+	}
+	return nil
+}
+
+func handler(service Service) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/state", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, service.State())
+	})
+	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, service.Health())
+	})
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), reloadWithin)
+		defer cancel()
+		if err := service.Reload(ctx); err != nil {
+			answer(w, http.StatusUnprocessableEntity, Problem{err.Error()})
+			return
+		}
+		answer(w, http.StatusOK, service.Health())
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, http.StatusNotFound, Problem{"nothing is at " + r.Method + " " + r.URL.Path})
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // fails where the client has gone
+}

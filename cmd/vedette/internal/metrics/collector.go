@@ -1,0 +1,230 @@
+// Package metrics shows what the service knows of itself in Prometheus's form.
+//
+// What the state document or another part keeps is read at each scrape, so that there is one truth; a Recorder counts
+// the rest as it happens.
+package metrics
+
+import (
+	"runtime"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"vedette/capture"
+	"vedette/infer/client"
+	"vedette/infer/wire"
+	"vedette/mqtt"
+	"vedette/mqtt/payload"
+	"vedette/supervisor"
+)
+
+// Snapshot is the service at one moment.
+type Snapshot struct {
+	State    payload.State
+	Frames   map[string]uint64 // captured, by camera
+	Resident map[string]int64  // bytes of resident memory, by worker
+	Client   client.Stats
+	MQTT     mqtt.Status
+	// May are the names of everything that may be degraded, as State.Degraded has them.
+	May []string
+}
+
+// NewRegistry gathers everything that the service exports. snapshot is called at each scrape.
+func NewRegistry(version string, snapshot func() Snapshot, recorder *Recorder) *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(version, snapshot),
+		recorder,
+	)
+	return registry
+}
+
+// collector turns a snapshot into metrics.
+type collector struct {
+	version  string
+	snapshot func() Snapshot
+
+	buildInfo, modelInfo, degraded, clockSynced, temperature *prometheus.Desc
+
+	cameraState, cameraFrames, cameraDropped, cameraAge *prometheus.Desc
+
+	workerState, workerGeneration, workerRestarts, workerMemory, workerActive *prometheus.Desc
+
+	cgroupMemory, cgroupPeak, cgroupPressure, cgroupLimit *prometheus.Desc
+
+	inferred, inFlight, rejected, copying *prometheus.Desc
+
+	connected, published, dropped, queued *prometheus.Desc
+}
+
+func newCollector(version string, snapshot func() Snapshot) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("vedette_"+name, help, labels, nil)
+	}
+	return &collector{
+		version: version, snapshot: snapshot,
+
+		buildInfo: desc("build_info", "Always 1; the labels tell what runs.", "version", "go_version"),
+		modelInfo: desc("model_info", "Always 1, once a model is loaded; the labels tell which, and on what it runs.",
+			"name", "sha256", "family", "provider", "runtime"),
+		degraded: desc("degraded", "Whether a part is not as configured: 1 or 0. The state document says why.",
+			"what"),
+		clockSynced: desc("clock_synced", "Whether the machine's clock is synchronised: 1 or 0."),
+		temperature: desc("temperature_celsius", "The hottest thermal zone's temperature; absent where the machine has none."),
+
+		cameraState:  desc("camera_state", "1 for the state that the camera is in, 0 for the others.", "camera", "state"),
+		cameraFrames: desc("camera_frames_total", "Frames captured.", "camera"),
+		cameraDropped: desc("camera_frames_dropped_total", "Frames that were not looked at, by cause. Those of cause \"driver\" come "+
+			"on top of the frames captured.", "camera", "cause"),
+		cameraAge: desc("camera_last_frame_age_seconds", "Time since the last frame was captured; absent before the first.",
+			"camera"),
+
+		workerState:      desc("worker_state", "1 for the state that the worker is in, 0 for the others.", "worker", "state"),
+		workerGeneration: desc("worker_generation", "Number of the worker's present or last process, from 1.", "worker"),
+		workerRestarts:   desc("worker_restarts_total", "How often the worker was started again.", "worker"),
+		workerMemory: desc("worker_resident_memory_bytes", "Resident memory of the worker's process, the frame rings that it "+
+			"shares with the service included; 0 while there is no process.", "worker"),
+
+		workerActive: desc("worker_active", "Whether frames are given to the worker: 1, or 0 while it stands by.", "worker"),
+
+		cgroupMemory: desc("worker_cgroup_memory_bytes", "What the worker's cgroup uses; absent where it has none.", "worker"),
+		cgroupPeak:   desc("worker_cgroup_memory_peak_bytes", "The most that it has used in its present life.", "worker"),
+		cgroupPressure: desc("worker_cgroup_memory_pressure_ratio", "Share of the last 10 s in which a process of it waited for memory.",
+			"worker"),
+		cgroupLimit: desc("worker_cgroup_memory_limit_bytes", "What each worker may use; absent where nothing bounds it."),
+
+		inferred: desc("inference_frames_total", "Frames that a worker had, by what came of them: a \"result\", \"damaged\" "+
+			"(the picture's bytes), \"failed\" (the inference), \"reclaimed\" (the worker or the stream ended first).", "outcome"),
+		inFlight: desc("inference_frames_in_flight", "Frames that workers have at the moment."),
+		rejected: desc("worker_messages_rejected_total", "Messages of workers that were of no use, by reason.", "reason"),
+		copying:  desc("ring_copy_seconds_total", "Time that copying frames into shared memory took."),
+
+		connected: desc("mqtt_connected", "Whether a broker is connected: 1 or 0."),
+		published: desc("mqtt_messages_published_total", "Messages handed to a broker; at QoS 1, acknowledged by it."),
+		dropped:   desc("mqtt_messages_dropped_total", "Messages that were given up, as the queue was full or the connection ended."),
+		queued:    desc("mqtt_queue_length", "Messages that wait for the broker."),
+	}
+}
+
+// Describe is a prometheus.Collector's.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.buildInfo, c.modelInfo, c.degraded, c.clockSynced, c.temperature,
+		c.cameraState, c.cameraFrames, c.cameraDropped, c.cameraAge,
+		c.workerState, c.workerGeneration, c.workerRestarts, c.workerMemory, c.workerActive,
+		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
+		c.inferred, c.inFlight, c.rejected, c.copying,
+		c.connected, c.published, c.dropped, c.queued,
+	} {
+		out <- d
+	}
+}
+
+// Collect is a prometheus.Collector's.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	s := c.snapshot()
+	o := output(out)
+	o.gauge(c.buildInfo, 1, c.version, runtime.Version())
+	if w := s.State.Worker; w.Model != nil {
+		o.gauge(c.modelInfo, 1, w.Model.Name, w.Model.SHA256, w.Model.Family, w.Provider, w.Runtime)
+	}
+	o.gauge(c.clockSynced, truth(s.State.Clock == payload.Synced))
+	if t := s.State.Resources.Temperature; t != nil {
+		o.gauge(c.temperature, *t)
+	}
+	degraded := map[string]bool{}
+	for _, what := range s.May {
+		degraded[what] = false
+	}
+	for _, d := range s.State.Degraded {
+		degraded[d.What] = true
+	}
+	for what, is := range degraded {
+		o.gauge(c.degraded, truth(is), what)
+	}
+	c.collectCameras(o, s)
+	c.collectWorkers(o, s)
+	c.collectMQTT(o, s.MQTT)
+}
+
+func (c *collector) collectCameras(o output, s Snapshot) {
+	for name, cam := range s.State.Cameras {
+		for _, state := range capture.States() {
+			o.gauge(c.cameraState, truth(cam.State == string(state)), name, string(state))
+		}
+		if frames, ok := s.Frames[name]; ok { // not while a reload takes the camera away
+			o.counter(c.cameraFrames, float64(frames), name)
+		}
+		for _, cause := range capture.DropCauses() {
+			o.counter(c.cameraDropped, float64(cam.Drops[string(cause)]), name, string(cause))
+		}
+		if cam.LastFrameAge != nil {
+			o.gauge(c.cameraAge, *cam.LastFrameAge, name)
+		}
+	}
+}
+
+func (c *collector) collectWorkers(o output, s Snapshot) {
+	for _, w := range s.State.Workers {
+		for _, state := range supervisor.States() {
+			o.gauge(c.workerState, truth(w.State == string(state)), w.Name, string(state))
+		}
+		o.gauge(c.workerGeneration, float64(w.Generation), w.Name)
+		o.counter(c.workerRestarts, float64(w.Restarts), w.Name)
+		o.gauge(c.workerMemory, float64(s.Resident[w.Name]), w.Name)
+		o.gauge(c.workerActive, truth(w.Role == string(client.RoleActive)), w.Name)
+		if m := w.Memory; m != nil {
+			o.gauge(c.cgroupMemory, float64(m.Current), w.Name)
+			o.gauge(c.cgroupPeak, float64(m.Peak), w.Name)
+			o.gauge(c.cgroupPressure, m.Pressure/100, w.Name)
+		}
+	}
+	if limits := s.State.Resources.Limits; limits != nil && limits.Memory > 0 {
+		o.gauge(c.cgroupLimit, float64(limits.Memory))
+	}
+	o.counter(c.inferred, float64(s.Client.Results), "result")
+	o.counter(c.inferred, float64(s.Client.Damaged), "damaged")
+	o.counter(c.inferred, float64(s.Client.Failed), "failed")
+	o.counter(c.inferred, float64(s.Client.Reclaimed), "reclaimed")
+	o.gauge(c.inFlight, float64(s.Client.InFlight))
+	for _, reason := range wire.Reasons() {
+		o.counter(c.rejected, float64(s.Client.Rejected[reason]), string(reason))
+	}
+	o.counter(c.copying, s.Client.Copy.Seconds())
+}
+
+func (c *collector) collectMQTT(o output, s mqtt.Status) {
+	o.gauge(c.connected, truth(s.Connected))
+	o.counter(c.published, float64(s.Published))
+	o.counter(c.dropped, float64(s.Dropped))
+	o.gauge(c.queued, float64(s.Queued))
+}
+
+// output takes metrics.
+type output chan<- prometheus.Metric
+
+func (o output) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	o <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, valid(labels)...)
+}
+
+func (o output) counter(d *prometheus.Desc, v float64, labels ...string) {
+	o <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, valid(labels)...)
+}
+
+// valid makes label values fit to be shown. Some come from outside: a worker, a configuration.
+func valid(labels []string) []string {
+	for i, label := range labels {
+		labels[i] = strings.ToValidUTF8(label, "\uFFFD")
+	}
+	return labels
+}
+
+func truth(v bool) float64 {
+	if v {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,92 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"vedette/cmd/vedette/internal/metrics"
+	"vedette/mqtt/payload"
+	"vedette/web"
+)
+
+// The parts of the service that may be degraded, as the state document names them.
+const (
+	webPart   = "web"
+	masksPart = "masks"
+	// ControlPart is Options.Degraded's to name.
+	ControlPart = "control socket"
+)
+
+func cameraPart(name string) string { return "camera " + name }
+func workerPart(name string) string { return "worker " + name }
+
+// newWeb gives nil where nothing is to be served.
+func (p *Pipeline) newWeb() *web.Server {
+	if p.opts.Config.Web.Listen == "" {
+		return nil
+	}
+	for i := range p.workers.supervisors {
+		p.records.Worker(workerName(i, p.opts.Config.Infer))
+	}
+	return web.New(web.Options{
+		Listen:  p.opts.Config.Web.Listen,
+		Metrics: metrics.NewRegistry(p.opts.Version, p.snapshot, p.records),
+		Ready:   func() error { return readiness(p.Health(), p.State().Degraded) },
+		Changed: p.touch,
+		Logger:  p.opts.Logger,
+	})
+}
+
+func (p *Pipeline) runWeb(ctx context.Context) error {
+	if p.web == nil {
+		return nil
+	}
+	return p.web.Run(ctx)
+}
+
+func (p *Pipeline) webDegradation() (payload.Degradation, bool) {
+	if p.web == nil || p.web.Status().LastError == "" {
+		return payload.Degradation{}, false
+	}
+	return payload.Degradation{
+		What: webPart, Why: p.web.Status().LastError,
+		Remedy: "end the program that has the port, or give web.listen another; it is tried again by itself",
+	}, true
+}
+
+// snapshot is what a scrape shows.
+func (p *Pipeline) snapshot() metrics.Snapshot {
+	s := metrics.Snapshot{
+		State:    p.State(),
+		Frames:   map[string]uint64{},
+		Resident: map[string]int64{},
+		Client:   p.client.Stats(),
+		MQTT:     p.mqtt.Status(),
+		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart},
+	}
+	for _, cam := range p.list() {
+		s.Frames[cam.config.Name] = cam.loop.Status().Frames
+		s.May = append(s.May, cameraPart(cam.config.Name))
+	}
+	for _, w := range s.State.Workers {
+		s.Resident[w.Name] = residentBytes(w.PID)
+		s.May = append(s.May, workerPart(w.Name))
+	}
+	return s
+}
+
+// readiness says in plain words why the service does not do its work, and what to do: what `vedette health` says, and the
+// remedies that the state has. What is degraded beside the work, such as a kernel without Landlock, is no reason.
+func readiness(h payload.Health, degraded []payload.Degradation) error {
+	if h.Health == payload.HealthGood {
+		return nil
+	}
+	lines := slices.Clone(h.Reasons)
+	for _, d := range degraded {
+		lines = append(lines, fmt.Sprintf("%s: %s", d.What, d.Remedy))
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}

@@ -1,0 +1,360 @@
+// Package pipeline wires cameras, workers and MQTT into the running service.
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vedette/capture"
+	"vedette/cmd/vedette/internal/config"
+	"vedette/cmd/vedette/internal/faultlog"
+	"vedette/cmd/vedette/internal/identity"
+	"vedette/cmd/vedette/internal/inject"
+	"vedette/cmd/vedette/internal/metrics"
+	"vedette/infer/client"
+	"vedette/mqtt"
+	"vedette/mqtt/embedded"
+	"vedette/mqtt/payload"
+	"vedette/supervisor"
+	"vedette/supervisor/cgroup"
+	"vedette/supervisor/notify"
+	"vedette/web"
+)
+
+// EmbeddedAddr is where the embedded broker listens, where the port is free.
+const EmbeddedAddr = "127.0.0.1:1883"
+
+// stateEvery is how often the state is published when nothing changes.
+const stateEvery = 30 * time.Second
+
+// Options are what a Pipeline is made of.
+type Options struct {
+	Config     config.Config
+	Version    string
+	Executable string // the program to start as worker
+	Logger     *slog.Logger
+	// Sources take the place of the configured ones, by camera name; nil: none.
+	Sources map[string]capture.Source
+	// Lossless makes every camera wait for the workers instead of dropping frames: for sources that are not live.
+	Lossless bool
+	// FaultLog is where faults are kept; nil: nowhere.
+	FaultLog *faultlog.Log
+	// Degraded is what is known to be so from the start.
+	Degraded []payload.Degradation
+	// Tree is where workers get cgroups; nil: they get none.
+	Tree *cgroup.Tree
+	// Notifier is told how the service is; nil: nobody is.
+	Notifier *notify.Notifier
+	// Policy says how often workers are started again; zero: as supervisor.DefaultPolicy says.
+	Policy supervisor.Policy
+	// Handled is told each result after its publication; nil: nobody is. It must not keep the result.
+	Handled func(*client.Result)
+}
+
+// Pipeline is the service: what `vedette run` runs.
+type Pipeline struct {
+	opts   Options
+	device string
+	bootID string
+	began  time.Time
+	topics payload.Topics
+
+	broker       *embedded.Broker // nil where one is configured
+	mqtt         *mqtt.Client
+	mqttProgress *notify.Progress
+	client       *client.Client
+	workers      *workers
+	sources      map[string]capture.Source
+	records      *metrics.Recorder
+	web          *web.Server        // nil where web.listen is empty
+	changed      chan struct{}      // the state may have changed. One is enough: it is made anew
+	faults       chan payload.Fault // to be kept on disk: as many as a crash loop brings while the disk takes a second or two
+	watchdog     *notify.Watchdog
+	started      outcome
+	giveUp       atomic.Pointer[context.CancelCauseFunc] // ends Run
+	memory       atomic.Pointer[payload.Degradation]     // nil while the machine has enough
+	longestStart time.Duration                           // until started; then the service ends
+
+	reloading    sync.Mutex
+	changes      chan change   // to the cameras' own goroutine
+	camerasEnded chan struct{} // closed when it no longer listens
+
+	mu      sync.Mutex    // guards the rest; held for assignments only
+	live    config.Config // what holds now
+	cameras []*camera     // never changed, only replaced
+}
+
+// New checks everything that can be checked before anything runs. Close frees what it took where Run is not called.
+func New(opts Options) (*Pipeline, error) {
+	p := &Pipeline{
+		opts: opts, live: opts.Config, began: time.Now(), changes: make(chan change), camerasEnded: make(chan struct{}),
+		changed: make(chan struct{}, 1), records: metrics.NewRecorder(),
+		faults: make(chan payload.Fault, 8), watchdog: newWatchdog(opts), started: outcome{there: make(chan struct{})},
+		longestStart: longestStart(opts.Config.Infer),
+	}
+	if err := needsCamera(opts.Config); err != nil {
+		return nil, err
+	}
+	if err := p.identify(); err != nil {
+		return nil, err
+	}
+	p.client = client.New(client.Options{
+		Workers:       opts.Config.Infer.Workers,
+		RunDeadline:   opts.Config.Infer.Deadlines.Run,
+		LoadDeadline:  opts.Config.Infer.Deadlines.Load,
+		BuildDeadline: opts.Config.Infer.Deadlines.Build,
+	}, opts.Logger)
+	var err error
+	p.workers, err = newWorkers(workerOptions{
+		config: opts.Config, executable: opts.Executable, tree: opts.Tree, client: p.client, policy: restartPolicy(opts.Policy),
+		fault: p.publishFault, changed: p.workerChanged, watchdog: p.watchdog, logger: opts.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p.sources, err = p.newSources(opts.Config.Cameras); err != nil {
+		return nil, err
+	}
+	p.web = p.newWeb()
+	return p, p.connect()
+}
+
+func (p *Pipeline) identify() error {
+	var err error
+	if p.device = p.opts.Config.Device; p.device == "" {
+		var ok bool
+		if p.device, ok, err = identity.Device("/"); err != nil {
+			return err
+		}
+		if !ok {
+			p.opts.Logger.Warn("this machine has no machine id: the device gets a new name at each start; "+
+				"set device in the configuration, or run systemd-machine-id-setup", "device", p.device)
+		}
+	}
+	if p.bootID, err = identity.BootID("/"); err != nil {
+		return err
+	}
+	p.topics, err = payload.NewTopics(p.opts.Config.MQTT.Prefix, p.device)
+	return err
+}
+
+// connect prepares the way to a broker: the embedded one where none is configured.
+func (p *Pipeline) connect() error {
+	cfg := p.opts.Config.MQTT
+	if len(cfg.Brokers) == 0 {
+		broker, err := embedded.Start(EmbeddedAddr, p.opts.Logger)
+		if err != nil {
+			return err
+		}
+		p.broker = broker
+		cfg.Brokers = []string{"tcp://" + broker.Addr()}
+		p.opts.Logger.Warn("no MQTT broker is configured: an embedded one serves this machine only", "address", broker.Addr())
+	}
+	var err error
+	p.mqttProgress = p.watchdog.Watch("mqtt", 2*mqtt.LongestStep)
+	p.mqtt, err = mqtt.New(mqtt.Options{
+		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Progress: p.mqttProgress.Made,
+		Logger: p.opts.Logger,
+	})
+	if err != nil && p.broker != nil {
+		err = errors.Join(err, p.broker.Close())
+	}
+	return err
+}
+
+// Broker is the address of the first broker, as host:port for the embedded one.
+func (p *Pipeline) Broker() string {
+	if p.broker != nil {
+		return "tcp://" + p.broker.Addr()
+	}
+	return p.opts.Config.MQTT.Brokers[0]
+}
+
+// Started is closed once the first worker is ready, or given up.
+func (p *Pipeline) Started() <-chan struct{} { return p.started.there }
+
+// Topics are those that the service publishes to.
+func (p *Pipeline) Topics() payload.Topics { return p.topics }
+
+// Run runs the service until ctx ends or until every source has ended. Then everything stops in the order in which
+// frames flow: cameras, workers, MQTT; the metrics tell of it to the end.
+func (p *Pipeline) Run(ctx context.Context) error {
+	ctx, end := context.WithCancelCause(ctx)
+	stop := func() { end(nil) }
+	defer stop()
+	p.giveUp.Store(&end)
+	p.watchdog.Check("cameras", p.stuck)
+	watchdogDone := p.stage(ctx, p.watchdog.Run)
+	webDone := p.stage(ctx, p.runWeb)
+	mqttDone := p.stage(ctx, p.runMQTT)
+	stateDone := p.stage(ctx, p.publishState)
+	faultsDone := p.stage(ctx, p.keepFaults)
+	workersDone := p.stage(ctx, p.runWorkers)
+	memoryDone := p.stage(ctx, p.watchMemory)
+	told := make(chan error, 1)
+	go func() {
+		told <- p.tellSystemd(ctx)
+		stop() // a service that did not start in time ends
+	}()
+
+	p.runCameras(ctx)
+	stop()
+
+	err := errors.Join(<-told, memoryDone(), workersDone(), faultsDone(), stateDone(), mqttDone(), webDone(), watchdogDone())
+	if p.broker != nil {
+		err = errors.Join(err, p.broker.Close())
+	}
+	if errors.Is(context.Cause(ctx), ErrUnreapable) {
+		err = errors.Join(ErrUnreapable, err)
+	}
+	return err
+}
+
+// stage runs f in the background, beyond the end of ctx; what it gives ends f and waits for it.
+func (p *Pipeline) stage(ctx context.Context, f func(context.Context) error) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	return func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func (p *Pipeline) runMQTT(ctx context.Context) error {
+	defer p.mqttProgress.Ended()
+	return p.mqtt.Run(ctx)
+}
+
+func (p *Pipeline) runWorkers(ctx context.Context) error { return p.workers.run(ctx, p.started.there) }
+
+func restartPolicy(policy supervisor.Policy) supervisor.Policy {
+	if policy == (supervisor.Policy{}) {
+		policy = supervisor.DefaultPolicy()
+	}
+	return inject.Policy(policy)
+}
+
+// Drops is how many frames of all cameras were not looked at, by cause.
+func (p *Pipeline) Drops() map[capture.DropCause]uint64 {
+	sum := map[capture.DropCause]uint64{}
+	for _, cam := range p.list() {
+		for cause, n := range cam.Drops() {
+			sum[cause] += n
+		}
+	}
+	return sum
+}
+
+func (p *Pipeline) cameraStates() map[string]capture.State {
+	states := map[string]capture.State{}
+	for _, cam := range p.list() {
+		states[cam.config.Name] = cam.loop.Status().State
+	}
+	return states
+}
+
+// Restarts is how often workers were started again.
+func (p *Pipeline) Restarts() (n uint64) {
+	for _, s := range p.workers.supervisors {
+		n += s.Status().Restarts
+	}
+	return n
+}
+
+// Frames is how many frames all cameras captured.
+func (p *Pipeline) Frames() (n uint64) {
+	for _, cam := range p.list() {
+		n += cam.loop.Status().Frames
+	}
+	return n
+}
+
+// Provider is the execution provider that runs the model; empty before the model is loaded.
+func (p *Pipeline) Provider() string {
+	if model := p.workers.model.Load(); model != nil {
+		return model.Provider
+	}
+	return ""
+}
+
+// touch asks for a new state document.
+func (p *Pipeline) touch() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// publishFault counts and publishes a fault, and hands it to keepFaults.
+func (p *Pipeline) publishFault(fault supervisor.Fault) {
+	p.records.Fault(fault)
+	message := faultMessage(fault)
+	text, err := json.Marshal(message)
+	if err != nil {
+		p.opts.Logger.Error("cannot describe a fault", "error", err)
+		return
+	}
+	p.mqtt.PublishFault(p.topics.Faults(), text)
+	select {
+	case p.faults <- message:
+	default:
+		p.opts.Logger.Error("a fault is not kept on disk, as the disk does not keep up", "worker", fault.Process,
+			"generation", fault.Generation)
+	}
+}
+
+// keepFaults writes faults to disk, apart from the supervisors: a disk may take its time.
+func (p *Pipeline) keepFaults(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case fault := <-p.faults:
+			if p.opts.FaultLog == nil {
+				continue
+			}
+			if err := p.opts.FaultLog.Add(fault); err != nil {
+				p.opts.Logger.Warn("a fault is not kept on disk", "error", err)
+			}
+		}
+	}
+}
+
+// publishState keeps the retained state document fresh: on every change, at most once a second, and every 30 s.
+func (p *Pipeline) publishState(ctx context.Context) error {
+	ticker, look := time.NewTicker(stateEvery), time.NewTicker(time.Second)
+	defer ticker.Stop()
+	defer look.Stop()
+	var cameras map[string]capture.State // as they were published
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-p.changed:
+		case <-look.C: // a camera that comes or goes tells nobody
+			if maps.Equal(cameras, p.cameraStates()) {
+				continue
+			}
+		}
+		cameras = p.cameraStates()
+		text, err := json.Marshal(p.State())
+		if err != nil {
+			return fmt.Errorf("cannot describe the state: %w", err)
+		}
+		p.mqtt.SetRetained(p.topics.State(), text)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second): // changes come in bursts
+		}
+	}
+}

@@ -1,0 +1,6 @@
+//go:build race
+
+package client
+
+// raceDetector tells that sync.Pool throws things away at random, so that allocations cannot be counted.
+const raceDetector = true

@@ -1,0 +1,63 @@
+package infer
+
+import "time"
+
+// Config is the `infer` section of the configuration.
+type Config struct {
+	Model       string   `yaml:"model"`     // a name in the store, or a path
+	Runtime     string   `yaml:"runtime"`   // path of libonnxruntime.so; empty: search
+	Providers   []string `yaml:"providers"` // in order: tensorrt, cuda, cpu
+	Fallback    string   `yaml:"fallback"`  // fail | cpu
+	Accelerator int      `yaml:"accelerator"`
+	Workers     int      `yaml:"workers"`
+	Threads     int      `yaml:"threads"` // of one session; 0: the best for this machine
+	Spare       bool     `yaml:"spare"`
+	Preprocess  string   `yaml:"preprocess"` // host | graph
+	// Unreapable says what to do when a worker sleeps in the kernel and SIGKILL does not end it: degrade (go on without it)
+	// or exit (with code 75, so that the service manager may reboot the board).
+	Unreapable string     `yaml:"unreapable"`
+	Thresholds Thresholds `yaml:"thresholds"`
+	Deadlines  Deadlines  `yaml:"deadlines"`
+	Limits     Limits     `yaml:"limits"`
+}
+
+// Thresholds are the least scores that count, by label; the key "default" serves every label without its own.
+type Thresholds map[string]float32
+
+// For gives a label's threshold.
+func (t Thresholds) For(label string) float32 {
+	if v, ok := t[label]; ok {
+		return v
+	}
+	return t["default"]
+}
+
+// Deadlines bound what a worker may take.
+type Deadlines struct {
+	Run   time.Duration `yaml:"run"`   // one frame
+	Load  time.Duration `yaml:"load"`  // a model
+	Build time.Duration `yaml:"build"` // a TensorRT engine
+}
+
+// Limits bound what a worker may use.
+type Limits struct {
+	Memory string `yaml:"memory"` // bytes with a unit, or a percentage of the machine's; empty: no limit
+	CPU    string `yaml:"cpu"`    // cores, or a percentage; empty: no limit
+	CPUSet string `yaml:"cpuset"` // as the kernel writes it, "0-2,5"; empty: every one
+	PIDs   int    `yaml:"pids"`   // processes and threads; 0: no limit
+}
+
+// DefaultConfig is what holds where the configuration is silent.
+func DefaultConfig() Config {
+	return Config{
+		Model:      "coco",
+		Providers:  []string{"cpu"},
+		Fallback:   "fail",
+		Workers:    1,
+		Preprocess: "host",
+		Unreapable: "degrade",
+		Thresholds: Thresholds{"default": 0.4},
+		Deadlines:  Deadlines{Run: 5 * time.Second, Load: time.Minute, Build: 30 * time.Minute},
+		Limits:     Limits{Memory: "60%", PIDs: 64},
+	}
+}

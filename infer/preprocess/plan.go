@@ -1,0 +1,171 @@
+package preprocess
+
+/*
+#cgo CFLAGS: -O3 -Wall -Wextra
+#cgo noescape vp_run_f32_base
+#cgo nocallback vp_run_f32_base
+#cgo noescape vp_run_f32_avx2
+#cgo nocallback vp_run_f32_avx2
+#cgo noescape vp_run_u8_base
+#cgo nocallback vp_run_u8_base
+#cgo noescape vp_run_u8_avx2
+#cgo nocallback vp_run_u8_avx2
+#include <stdlib.h>
+#include "kernel.h"
+*/
+import "C"
+
+import (
+	"math"
+	"unsafe"
+
+	"vedette/infer"
+)
+
+// plan is the kernel's tables for pictures of one layout. It lives in C's memory, so that C may hold pointers in it.
+type plan struct {
+	c     *C.vp_plan
+	avx2  bool
+	bytes int // of a picture
+	freed []unsafe.Pointer
+}
+
+func newPlan(spec infer.InputSpec, g geometry, rotate int, l layout, t transform) (*plan, error) {
+	p := &plan{bytes: l.bytes, avx2: C.vp_has_avx2() != 0}
+	p.c = &alloc[C.vp_plan](p, 1)[0]
+	p.setTables(g, rotate, l)
+	p.setTensor(spec, g, rotate)
+	if err := p.setColour(spec, t); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// alloc gives zeroed memory of C's that lasts as long as the plan. Where there is none it panics, as Go's would.
+func alloc[T any](p *plan, n int) []T {
+	var t T
+	ptr := C.calloc(C.size_t(n), C.size_t(unsafe.Sizeof(t)))
+	if ptr == nil {
+		panic("out of memory")
+	}
+	p.freed = append(p.freed, ptr)
+	return unsafe.Slice((*T)(ptr), n)
+}
+
+func (p *plan) close() {
+	for _, ptr := range p.freed {
+		C.free(ptr)
+	}
+	p.c, p.freed = nil, nil
+}
+
+func (p *plan) setTables(g geometry, rotate int, l layout) {
+	horizontal, vertical := g.axes(rotate, l.scale)
+	c := p.c
+	c.layout = l.kind
+	c.grid_w, c.grid_h = C.int32_t(horizontal.n), C.int32_t(vertical.n)
+
+	var xFirst, cFirst int
+	c.xi, c.xw, xFirst, c.cols = p.columns(horizontal.n, horizontal.luma)
+	c.ci, c.cw, cFirst, c.ccols = p.columns(horizontal.n, func(i int) tap { return horizontal.chroma(i, l.subX) })
+	for k, first := range [3]int{xFirst, cFirst, cFirst} {
+		c.plane[k] = C.size_t(l.planes[k].offset + first*l.planes[k].step)
+		c.stride[k] = C.size_t(l.planes[k].stride)
+		c.line[k] = &alloc[C.int16_t](p, int(max(c.cols, c.ccols))+2)[0]
+		c.pair[k] = &alloc[C.int32_t](p, horizontal.n+C.VP_LANES)[0]
+	}
+	c.block = &alloc[C.float](p, 3*C.VP_TURN*int(C.vp_pitch(c.grid_w)))[0]
+
+	rows := alloc[C.vp_row](p, vertical.n)
+	c.rows = &rows[0]
+	for j := range rows {
+		r := &rows[j]
+		r.y0, r.y1, r.wy = lines(vertical.luma(j))
+		r.c0, r.c1, r.wc = lines(vertical.chroma(j, l.subY))
+	}
+}
+
+// columns makes the index and weight table of one direction, counted from the first column needed.
+func (p *plan) columns(n int, at func(int) tap) (index, weight *C.int32_t, first int, cols C.int32_t) {
+	indices, weights := alloc[C.int32_t](p, n+C.VP_LANES), alloc[C.int32_t](p, n+C.VP_LANES)
+	first, last := math.MaxInt, 0
+	for i := range n {
+		t := at(i)
+		first, last = min(first, t.i), max(last, t.i)
+		if t.w > 0 {
+			last = max(last, t.i+1)
+		}
+	}
+	for i := range n {
+		t := at(i)
+		second := C.int32_t(math.Round(t.w * (1 << C.VP_HBITS)))
+		indices[i] = C.int32_t(t.i - first)
+		weights[i] = (1<<C.VP_HBITS - second) | second<<16
+	}
+	return &indices[0], &weights[0], first, C.int32_t(last - first + 1)
+}
+
+func lines(t tap) (first, second, weight C.int32_t) {
+	first, second = C.int32_t(t.i), C.int32_t(t.i)
+	if t.w > 0 {
+		second++
+	}
+	return first, second, C.int32_t(math.Round(t.w * (1 << C.VP_VBITS)))
+}
+
+// setTensor says where the grid's values go. A quarter turn makes the grid's rows the tensor's columns.
+func (p *plan) setTensor(spec infer.InputSpec, g geometry, rotate int) {
+	c := p.c
+	value, channel := 1, spec.Width*spec.Height
+	if spec.Layout == infer.NHWC {
+		value, channel = 3, 1
+	}
+	line := value * spec.Width
+	c.origin = C.size_t(g.target.y0*line + g.target.x0*value)
+	for k := range c.channel {
+		c.channel[k] = C.size_t(rgbOf(spec.Order, k) * channel)
+	}
+	c.col_step, c.row_step = C.size_t(value), C.size_t(line)
+	if rotate%180 != 0 {
+		c.col_step, c.row_step = c.row_step, c.col_step
+	} else if spec.Layout == infer.NHWC {
+		c.interleaved = 1
+	}
+}
+
+// setColour folds the normalisation and the blends' fixed point into the colour transform.
+func (p *plan) setColour(spec infer.InputSpec, t transform) error {
+	norms, err := normals(spec)
+	if err != nil {
+		return err
+	}
+	const unit = 1.0 / (1 << (C.VP_VBITS + C.VP_HBITS))
+	for k, n := range norms {
+		for i := range 3 {
+			p.c.m[k][i] = C.float(t[k][i] * n.scale * unit)
+		}
+		p.c.m[k][3] = C.float(n.apply(t[k][3]))
+		a, b := n.apply(0), n.apply(255)
+		p.c.lo[k], p.c.hi[k] = C.float(min(a, b)), C.float(max(a, b))
+	}
+	return nil
+}
+
+func (p *plan) runFloat32(src []byte, dst []float32) {
+	s, d := (*C.uint8_t)(unsafe.SliceData(src)), (*C.float)(unsafe.SliceData(dst))
+	if p.avx2 {
+		C.vp_run_f32_avx2(p.c, s, d)
+	} else {
+		C.vp_run_f32_base(p.c, s, d)
+	}
+}
+
+func (p *plan) runUint8(src, dst []byte) {
+	s, d := (*C.uint8_t)(unsafe.SliceData(src)), (*C.uint8_t)(unsafe.SliceData(dst))
+	if p.avx2 {
+		C.vp_run_u8_avx2(p.c, s, d)
+	} else {
+		C.vp_run_u8_base(p.c, s, d)
+	}
+}

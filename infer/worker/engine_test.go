@@ -1,0 +1,190 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"vedette/infer/onnx"
+	"vedette/infer/ring"
+	"vedette/infer/wire"
+)
+
+func newTestEngine(t *testing.T) *engine {
+	t.Helper()
+	e, _, err := newEngine(defaultLoad(t), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.close)
+	return e
+}
+
+func connect(t *testing.T) (parent, child *wire.Conn) {
+	t.Helper()
+	a, b, err := wire.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if parent, err = wire.NewConn(a); err != nil {
+		t.Fatal(err)
+	}
+	if child, err = wire.NewConn(b); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { parent.Close(); child.Close() })
+	return parent, child
+}
+
+func TestFramesAllocateNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes sync.Pool forget on purpose")
+	}
+	e, p := newTestEngine(t), photograph(t)
+	parent, conn := connect(t)
+	w := &worker{conn: conn, generation: generation}
+	for stream, c := range map[uint32]struct {
+		name string
+		data []byte
+	}{1: {"yuyv", p.yuyv()}, 2: {"mjpeg", p.jpeg}} {
+		ring := p.ring(t, c.data)
+		open := wire.OpenStream{Generation: generation, Stream: stream, Format: p.format(), Geometry: ring.Geometry()}
+		if stream == 2 {
+			open.Format = p.jpegFormat()
+		}
+		if err := parent.Send(time.Now().Add(patience), open, ring.File()); err != nil {
+			t.Fatal(err)
+		}
+		m, files, err := conn.Receive(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.open(m.(*wire.OpenStream), files[0])
+
+		frame := job{isFrame: true, frame: wire.FrameRecord{Stream: stream, BytesUsed: uint32(len(c.data)), Submitted: 1}}
+		if n := testing.AllocsPerRun(10, func() {
+			if _, err := w.do(e, frame); err != nil {
+				t.Fatal(err)
+			}
+			m, _, err := parent.Receive(time.Time{})
+			if r, ok := m.(*wire.Result); err != nil || !ok || r.Status != wire.StatusOK || len(r.Detections) < 2 {
+				t.Fatalf("result %+v, %v", m, err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations a frame", c.name, n)
+		}
+	}
+}
+
+// A parent that vanishes in the middle of everything leaves no descriptor, mapping or goroutine behind.
+func TestNothingIsLeft(t *testing.T) {
+	p := photograph(t)
+	round := func() {
+		parentEnd, childEnd, err := wire.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent, err := wire.NewConn(parentEnd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- Run(t.Context(), Env{Control: childEnd, Logger: slog.New(slog.DiscardHandler)}) }()
+		send := func(m wire.Message, files ...*os.File) {
+			if err := parent.Send(time.Now().Add(patience), m, files...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		send(defaultLoad(t))
+		r, err := ring.New("test", 2, len(p.yuyv()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for stream := range uint32(5) {
+			send(wire.OpenStream{
+				Generation: generation, Stream: stream, Format: p.format(), Geometry: r.Geometry(),
+			}, r.File())
+			send(wire.Frames{Generation: generation, Records: []wire.FrameRecord{
+				{Stream: stream, BytesUsed: uint32(len(p.yuyv()))}, {Stream: stream, BytesUsed: uint32(len(p.yuyv()))},
+			}})
+		}
+		for results := 0; results < 3; {
+			m, _, err := parent.Receive(time.Now().Add(patience))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := m.(*wire.Result); ok {
+				results++
+			}
+		}
+		if err := errors.Join(parent.Close(), r.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Run ends with %v", err)
+		}
+	}
+	held := func() (files, mappings int) {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps, err := os.ReadFile("/proc/self/maps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries), strings.Count(string(maps), "memfd:")
+	}
+	// The garbage collector would close what the worker forgets.
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	round() // the library and its threads stay
+	filesBefore, mappingsBefore := held()
+	round()
+	if files, mappings := held(); files != filesBefore || mappings != mappingsBefore || mappings != 0 {
+		t.Errorf("%d descriptors and %d rings before, %d and %d after", filesBefore, mappingsBefore, files, mappings)
+	}
+}
+
+func TestFailedRuns(t *testing.T) {
+	e, p := newTestEngine(t), photograph(t)
+	parent, conn := connect(t)
+	w := &worker{conn: conn, log: slog.New(slog.DiscardHandler), generation: generation}
+	ring := p.ring(t, p.yuyv())
+	open := wire.OpenStream{Generation: generation, Stream: 1, Format: p.format(), Geometry: ring.Geometry()}
+	if err := parent.Send(time.Now().Add(patience), open, ring.File()); err != nil {
+		t.Fatal(err)
+	}
+	m, files, err := conn.Receive(time.Now().Add(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.open(m.(*wire.OpenStream), files[0])
+	frame := job{isFrame: true, frame: wire.FrameRecord{Stream: 1, Sequence: 5, BytesUsed: uint32(len(p.yuyv()))}}
+
+	e.run = func() error { return errors.New("out of memory") }
+	if over, err := w.do(e, frame); over || err != nil {
+		t.Fatalf("one failed run ends the worker: %v", err)
+	}
+	if m, _, err = parent.Receive(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := m.(*wire.Result); !ok || r.Status != wire.StatusFailed || r.Sequence != 5 || len(r.Detections) != 0 {
+		t.Errorf("a failed run answers %+v", m)
+	}
+
+	e.run = func() error { return fmt.Errorf("cannot run the model: %w: CUDA failure 700", onnx.ErrDeviceLost) }
+	if over, err := w.do(e, frame); !over || !errors.Is(err, onnx.ErrDeviceLost) {
+		t.Errorf("a lost device does not end the worker: %v, %v", over, err)
+	}
+	if m, _, err = parent.Receive(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if f, ok := m.(*wire.Fault); !ok || f.Kind != "exit" || f.Generation != generation {
+		t.Errorf("a lost device is told as %+v", m)
+	}
+}

@@ -1,0 +1,144 @@
+package mqtt
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"vedette/mqtt/mqtttest"
+	"vedette/mqtt/payload"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testTopics are those of the device "bench".
+func testTopics() payload.Topics {
+	topics, err := payload.NewTopics("vedette/{device}", "bench")
+	if err != nil {
+		panic(err)
+	}
+	return topics
+}
+
+// service is a client that runs.
+type service struct {
+	*Client
+	log *logged
+
+	t      *testing.T
+	cancel context.CancelFunc
+	done   chan error
+	once   sync.Once
+}
+
+// start runs a client until the test ends.
+func start(t *testing.T, config Config) *service {
+	t.Helper()
+	log := &logged{}
+	client, err := New(Options{
+		Config: config, Topics: testTopics(), ClientID: "vedette-bench", Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &service{Client: client, log: log, t: t, cancel: cancel, done: make(chan error, 1)}
+	go func() { s.done <- client.Run(ctx) }()
+	t.Cleanup(s.stop)
+	return s
+}
+
+// stop ends the client as the service does, and waits for it.
+func (s *service) stop() {
+	s.once.Do(func() {
+		s.cancel()
+		select {
+		case err := <-s.done:
+			if err != nil {
+				s.t.Errorf("Run gave %v", err)
+			}
+		case <-time.After(mqtttest.Patience):
+			s.t.Error("Run does not return")
+		}
+	})
+}
+
+// endsWithin stops the client and takes the time.
+func (s *service) endsWithin(limit time.Duration) {
+	s.t.Helper()
+	began := time.Now()
+	s.stop()
+	if took := time.Since(began); took > limit {
+		s.t.Errorf("the end took %v, more than %v; log:\n%s", took, limit, s.log)
+	}
+}
+
+// until waits for what the client says of itself.
+func (s *service) until(what string, holds func(Status) bool) Status {
+	s.t.Helper()
+	var last Status
+	if !mqtttest.Eventually(func() bool { last = s.Status(); return holds(last) }) {
+		s.t.Fatalf("%s: not within %v; status %+v; log:\n%s", what, mqtttest.Patience, last, s.log)
+	}
+	return last
+}
+
+func (s *service) connected() {
+	s.t.Helper()
+	s.until("a connection", func(s Status) bool { return s.Connected })
+}
+
+// configFor is the default configuration with brokers.
+func configFor(brokers ...string) Config {
+	config := DefaultConfig()
+	config.Brokers = brokers
+	return config
+}
+
+// failed gives why there is no connection.
+func (s *service) failed() string {
+	s.t.Helper()
+	why := s.until("an error", func(s Status) bool { return s.LastError != "" }).LastError
+	s.t.Log(why)
+	if strings.Contains(why, "\n") {
+		s.t.Error("it takes more than a line")
+	}
+	if !mqtttest.Eventually(func() bool { return len(s.log.lines("no connection")) > 0 }) {
+		s.t.Error("the log does not say it")
+	}
+	return why
+}
+
+// logged is a log that may be read while it is written.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// lines are those that contain word.
+func (l *logged) lines(word string) []string {
+	var lines []string
+	for line := range strings.Lines(l.String()) {
+		if strings.Contains(line, word) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}

@@ -1,0 +1,153 @@
+package mqtt
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	paho "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"vedette/mqtt/payload"
+)
+
+// login is what a broker asks for, read from its files at each connection, so that a renewed certificate is used.
+type login struct {
+	password string
+	tls      *tls.Config
+}
+
+func credentials(config Config) (login, error) {
+	var l login
+	if config.PasswordFile != "" {
+		text, err := os.ReadFile(config.PasswordFile)
+		if err != nil {
+			return l, fmt.Errorf("cannot read mqtt.password_file: %w", err)
+		}
+		l.password = strings.TrimRight(string(text), "\r\n")
+	}
+	l.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	if config.TLS.CAFile != "" {
+		pem, err := os.ReadFile(config.TLS.CAFile)
+		if err != nil {
+			return l, fmt.Errorf("cannot read mqtt.tls.ca_file: %w", err)
+		}
+		l.tls.RootCAs = x509.NewCertPool()
+		if !l.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return l, fmt.Errorf("mqtt.tls.ca_file %s holds no certificate in PEM form", config.TLS.CAFile)
+		}
+	}
+	if config.TLS.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(config.TLS.CertFile, config.TLS.KeyFile)
+		if err != nil {
+			return l, fmt.Errorf("cannot use mqtt.tls.cert_file and key_file: %w", err)
+		}
+		l.tls.Certificates = []tls.Certificate{pair}
+	}
+	return l, nil
+}
+
+func (c *Client) pahoOptions(broker string) (*paho.ClientOptions, error) {
+	l, err := credentials(c.opts.Config)
+	if err != nil {
+		return nil, err
+	}
+	opts := paho.NewClientOptions().AddBroker(broker).SetClientID(c.opts.ClientID).
+		SetUsername(c.opts.Config.Username).SetPassword(l.password).SetTLSConfig(l.tls).
+		SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).
+		SetProtocolVersion(4). // MQTT 3.1.1; without it paho tries 3.1 after a refusal
+		SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout).
+		SetKeepAlive(keepAlive).SetPingTimeout(pingTimeout).
+		SetWill(c.opts.Topics.Status(), payload.Offline, 1, true)
+	return opts, nil
+}
+
+// plain says why there is no connection in an operator's words, and the same each time: without the port of this side.
+func plain(err error) error {
+	var certificate *tls.CertificateVerificationError
+	var network *net.OpError
+	if errors.As(err, &network) {
+		err = &net.OpError{Op: network.Op, Net: network.Net, Addr: network.Addr, Err: network.Err}
+	}
+	switch {
+	case errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword):
+		return fmt.Errorf("the broker refuses the user name or password (mqtt.username, mqtt.password_file): %w", err)
+	case errors.Is(err, packets.ErrorRefusedNotAuthorised):
+		return fmt.Errorf("the broker does not let this client in (mqtt.username, mqtt.password_file, its ACL): %w", err)
+	case errors.As(err, &certificate):
+		return fmt.Errorf("the broker's certificate does not hold (mqtt.tls.ca_file, the host in mqtt.brokers): %w", certificate)
+	case network != nil && network.Op == "remote error": // an alert of TLS
+		return fmt.Errorf("the broker refuses this client's certificate, or that it has none (mqtt.tls.cert_file): %w", err)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("the broker hangs up: its port may want another scheme (mqtt.brokers), "+
+			"or a client certificate (mqtt.tls.cert_file): %w", err)
+	}
+	return err
+}
+
+// redact gives a broker's address without a password that somebody put into it.
+func redact(broker string) string {
+	if u, err := url.Parse(broker); err == nil {
+		u.User = nil
+		if text := u.String(); !strings.Contains(text, "@") {
+			return text
+		}
+	}
+	return "an address that cannot be read"
+}
+
+// isBroker tells whether an address is complete.
+func isBroker(u *url.URL) bool {
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return false
+		}
+	}
+	if host := u.Hostname(); host == "" || strings.ContainsAny(host, "[]") { // brackets that have no address between them
+		return false
+	}
+	switch u.Scheme {
+	case "tcp", "tls":
+		return strings.Trim(u.Path, "/") == ""
+	case "ws", "wss":
+		return true
+	}
+	return false
+}
+
+// Validate tells report each mistake: the key, and what is wrong with its value.
+func (c Config) Validate(report func(path, problem string)) {
+	for i, broker := range c.Brokers {
+		u, err := url.Parse(broker)
+		switch {
+		case err != nil || !isBroker(u):
+			report(fmt.Sprintf("brokers[%d]", i),
+				fmt.Sprintf("%q is not of the form tcp://host:1883 (or tls://, ws://, wss://)", redact(broker)))
+		case u.User != nil:
+			report(fmt.Sprintf("brokers[%d]", i), "a password in an address ends up in logs: use mqtt.username and password_file")
+		}
+	}
+	if _, err := payload.NewTopics(c.Prefix, "device"); err != nil {
+		report("prefix", err.Error())
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		report("tls", "cert_file and key_file go together")
+	}
+	for i, dialect := range c.Dialects {
+		if dialect != "vedette" {
+			report(fmt.Sprintf("dialects[%d]", i), fmt.Sprintf("%q is not there in this version: use vedette", dialect))
+		}
+	}
+	if !(c.Detections.Rate >= 0) {
+		report("detections.rate", fmt.Sprintf("%g is not a number of messages a second", c.Detections.Rate))
+	}
+}

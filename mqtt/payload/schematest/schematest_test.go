@@ -1,0 +1,46 @@
+package schematest
+
+import (
+	"strings"
+	"testing"
+)
+
+func edit(text, old, replacement string) string { return strings.Replace(text, old, replacement, 1) }
+
+// A check that lets everything through would make every test that uses it worthless.
+func TestCheckRefuses(t *testing.T) {
+	in, err := Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const fault = `{"v":1,"time":"2026-10-01T08:00:00.000000Z","clock":"synced","process":"infer-worker","kind":"signal",` +
+		`"message":"killed","generation":1,"exit_code":-1,"signal":"SIGKILL","uptime_s":1.5,"peak_rss_bytes":1}`
+	for _, c := range []struct {
+		name, topic, message string
+		good                 bool
+	}{
+		{"fault", "vedette/test/faults", fault, true},
+		{"prefix of one level", "p/faults", fault, true},
+		{"status", "a/b/c/status", "online", true},
+		{"status in quotes", "vedette/test/status", `"online"`, false},
+		{"status word", "vedette/test/status", "on", false},
+		{"no prefix", "faults", fault, false},
+		{"topic of nobody", "vedette/test/events", fault, false},
+		{"detections without a camera", "detections", "{}", false},
+		{"empty", "vedette/test/faults", "", false},
+		{"null", "vedette/test/faults", "null", false},
+		{"two values", "vedette/test/faults", fault + fault, false},
+		{"no UTF-8", "vedette/test/status", "\xff", false},
+		{"missing key", "vedette/test/faults", edit(fault, `"clock":"synced",`, ""), false},
+		{"additional key", "vedette/test/faults", edit(fault, `"v":1`, `"v":1,"w":1`), false},
+		{"unknown kind", "vedette/test/faults", edit(fault, `"signal",`, `"boredom",`), false},
+		{"time without microseconds", "vedette/test/faults", edit(fault, ".000000Z", "Z"), false},
+		{"time that is none", "vedette/test/faults", edit(fault, "2026-10-01", "2026-13-01"), false},
+		{"negative number", "vedette/test/faults", edit(fault, `"uptime_s":`, `"uptime_s":-`), false},
+		{"other version", "vedette/test/faults", edit(fault, `"v":1`, `"v":2`), false},
+	} {
+		if err := in.Check(c.topic, []byte(c.message)); (err == nil) != c.good {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}

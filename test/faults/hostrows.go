@@ -1,0 +1,381 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Lives are short here: a service with its usual patience would give a worker up that is killed over and over.
+const impatient = "VEDETTE_INJECT_GOOD_LIFE=1ms"
+
+func hostRows() []row {
+	return []row{
+		{1, "kill -9 the child at random moments", "host", "", []string{impatient}, "", 15 * time.Minute, kill, false},
+		{
+			2, "SIGSTOP the child", "host", "infer: {model: MODEL, deadlines: {run: 2s}}\n", nil, "", 3 * time.Minute,
+			freeze, false,
+		},
+		{4, "Go panic in the child", "host", "", nil, "", 3 * time.Minute, goPanic, false},
+		{5, "SIGSEGV in native code in the child", "host", "", nil, "", 3 * time.Minute, nativeCrash, false},
+		{
+			8, "model that fails every load", "host", "infer: {model: DIR/model.onnx}\n",
+			[]string{"VEDETTE_INJECT_DEGRADED_DELAY=2s"},
+			"", 3 * time.Minute, brokenModel, false,
+		},
+		{9, "garbage on the control socket", "host", "", nil, "", 3 * time.Minute, garbage, false},
+		{10, "child attacks the ring", "host", "", nil, "", 3 * time.Minute, ringAttack, false},
+		{13, "SIGTERM while the child ignores its shutdown message", "host", "", nil, "", 3 * time.Minute, deafChild, true},
+		{14, "kill -9 the parent", "host", "", nil, "", 3 * time.Minute, killParent, false},
+	}
+}
+
+// footprint is what a process holds of the kernel.
+type footprint struct {
+	descriptors, mappings, children, goroutines int
+}
+
+func (s *subject) footprint(ctx context.Context) (f footprint, err error) {
+	pid, err := s.service.pid(ctx)
+	if err != nil {
+		return f, err
+	}
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return f, err
+	}
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		return f, err
+	}
+	for line := range strings.Lines(string(maps)) {
+		if strings.Contains(line, "/") { // anonymous memory is the heap's, which comes and goes
+			f.mappings++
+		}
+	}
+	goroutines, err := s.metric(ctx, "go_goroutines")
+	if err != nil {
+		return f, err
+	}
+	f.descriptors, f.goroutines, f.children = len(fds), int(goroutines), len(children(pid))
+	return f, nil
+}
+
+// children are the processes of a parent, zombies included.
+func children(parent int) (pids []string) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) > 1 && fields[1] == fmt.Sprint(parent) {
+			pids = append(pids, filepath.Base(filepath.Dir(path)))
+		}
+	}
+	return pids
+}
+
+// sameFootprint waits until the service holds what it held before: what is just being used comes and goes.
+func (s *subject) sameFootprint(ctx context.Context, before footprint) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return until(ctx, func() error {
+		after, err := s.footprint(ctx)
+		if err == nil && after != before {
+			err = fmt.Errorf("before %+v, after %+v", before, after)
+		}
+		return err
+	})
+}
+
+func kill(ctx context.Context, s *subject) (string, error) {
+	before, err := s.footprint(ctx)
+	if err != nil {
+		return "", err
+	}
+	pid, err := s.service.pid(ctx)
+	if err != nil {
+		return "", err
+	}
+	began := s.messages.count()
+	var gaps []time.Duration
+	for i := range s.kills {
+		w, err := s.worker(ctx, uint64(i+1))
+		if err != nil {
+			return "", err
+		}
+		if err := s.detects(ctx); err != nil {
+			return "", err
+		}
+		time.Sleep(rand.N(150 * time.Millisecond)) // a random moment of a frame's way
+		if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
+			return "", err
+		}
+		at := time.Now()
+		if err := gone(ctx, w.PID); err != nil {
+			return "", err
+		}
+		if err := s.detects(ctx); err != nil {
+			return "", fmt.Errorf("after kill %d: %w", i+1, err)
+		}
+		gaps = append(gaps, time.Since(at))
+	}
+	if err := s.sameFootprint(ctx, before); err != nil {
+		return "", err
+	}
+	if now, err := s.service.pid(ctx); err != nil || now != pid {
+		return "", fmt.Errorf("the parent's pid was %d, is %d, %w", pid, now, err)
+	}
+	if faults := s.messages.since(began, "faults"); len(faults) != s.kills {
+		return "", fmt.Errorf("%d kills, %d faults published", s.kills, len(faults))
+	}
+	slices.Sort(gaps)
+	return fmt.Sprintf("%d kills, %d faults told, detections back after %v (median), %v (worst); parent as before: %+v",
+		s.kills, s.kills, gaps[len(gaps)/2].Round(time.Millisecond), gaps[len(gaps)-1].Round(time.Millisecond), before), nil
+}
+
+func freeze(ctx context.Context, s *subject) (string, error) {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	place := s.messages.count()
+	if err := syscall.Kill(w.PID, syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	at := time.Now()
+	f, err := s.messages.fault(ctx, place)
+	if err != nil {
+		return "", err
+	}
+	told := time.Since(at)
+	if f.Kind != "hang" {
+		return "", fmt.Errorf("fault %+v", f)
+	}
+	if err := gone(ctx, w.PID); err != nil {
+		return "", err
+	}
+	if err := s.detects(ctx); err != nil {
+		return "", err
+	}
+	back := time.Since(at)
+	state, err := s.state(ctx)
+	if err != nil {
+		return "", err
+	}
+	yard := state.Cameras["yard"]
+	dropped := uint64(0)
+	for cause, n := range yard.Drops {
+		dropped += n
+		if cause == "driver" && n > 0 {
+			return "", fmt.Errorf("%d frames were lost in the source", n)
+		}
+	}
+	if yard.FPS < 8 || dropped == 0 {
+		return "", fmt.Errorf("capture runs at %.1f frames/s with drops %v", yard.FPS, yard.Drops)
+	}
+	return fmt.Sprintf("hang told after %v, detections back after %v; capture at %.1f frames/s, drops %v, none in the source",
+		told.Round(time.Millisecond), back.Round(time.Millisecond), yard.FPS, yard.Drops), nil
+}
+
+// ordered orders the worker to fail and gives the fault that is told.
+func (s *subject) ordered(ctx context.Context, number int) (f fault, w worker, err error) {
+	if w, err = s.worker(ctx, 1); err != nil {
+		return f, w, err
+	}
+	place := s.messages.count()
+	if err := s.order(w.PID, number); err != nil {
+		return f, w, err
+	}
+	f, err = s.messages.fault(ctx, place)
+	return f, w, err
+}
+
+func goPanic(ctx context.Context, s *subject) (string, error) {
+	f, w, err := s.ordered(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	if f.Kind != "panic" || f.Process == "" || !strings.Contains(f.Message, "out of cheese") ||
+		!strings.Contains(f.Traceback, "goroutine") || f.Generation != w.Generation {
+		return "", fmt.Errorf("fault %+v", f)
+	}
+	return fmt.Sprintf("%s of generation %d: %s: %q, traceback of %d bytes",
+		f.Process, f.Generation, f.Kind, f.Message, len(f.Traceback)), nil
+}
+
+func nativeCrash(ctx context.Context, s *subject) (string, error) {
+	f, _, err := s.ordered(ctx, 2)
+	if err != nil {
+		return "", err
+	}
+	if f.Kind != "signal" || f.Signal != "SIGSEGV" || !strings.Contains(f.Traceback, "in native code at vedette") {
+		return "", fmt.Errorf("fault %+v", f)
+	}
+	return fmt.Sprintf("%s: %q, traceback of %d bytes", f.Signal, f.Message, len(f.Traceback)), nil
+}
+
+func brokenModel(ctx context.Context, s *subject) (string, error) {
+	path := filepath.Join(s.dir, "model.onnx")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	replace := func(text []byte) error {
+		if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+			return err
+		}
+		return os.Rename(path+".new", path)
+	}
+	if err := replace(good[:len(good)/2]); err != nil {
+		return "", err
+	}
+	place := s.messages.count()
+	if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
+		return "", err
+	}
+	degraded, err := s.messages.await(ctx, place, "state", func(text string) bool {
+		return strings.Contains(text, `"state":"degraded"`) && strings.Contains(text, `"what":"worker `)
+	})
+	if err != nil {
+		return "", err
+	}
+	faults := len(s.messages.since(place, "faults"))
+	if err := replace(good); err != nil {
+		return "", err
+	}
+	if err := s.detects(ctx); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("degraded on MQTT after %d faults and %v; detections again by itself once the file was mended",
+		faults, degraded.at.Sub(s.messages.since(place, "faults")[0].at).Round(time.Millisecond)), nil
+}
+
+func garbage(ctx context.Context, s *subject) (string, error) {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	if err := s.order(w.PID, 8); err != nil {
+		return "", err
+	}
+	rejected := 0.0
+	err = until(ctx, func() error {
+		if rejected, err = s.metric(ctx, "vedette_worker_messages_rejected_total"); err == nil && rejected < 4 {
+			err = fmt.Errorf("%v messages were rejected", rejected)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	after, err := s.worker(ctx, 1)
+	if err != nil || after.PID != w.PID {
+		return "", fmt.Errorf("worker %+v became %+v, %w", w, after, err)
+	}
+	return fmt.Sprintf("4 bad messages, %v rejected and counted, the conversation goes on", rejected), nil
+}
+
+func ringAttack(ctx context.Context, s *subject) (string, error) {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	if err := s.order(w.PID, 9); err != nil {
+		return "", err
+	}
+	attempts := []string{"ring make writable", "ring reopen", "ring write", "ring of the parent"}
+	err = until(ctx, func() error {
+		for _, attempt := range attempts {
+			if !strings.Contains(s.service.log(), "injected: "+attempt+": ") {
+				return errors.New("not tried yet: " + attempt)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	for line := range strings.Lines(s.service.log()) {
+		if strings.Contains(line, "injected: ring") && strings.Contains(line, ": done") {
+			return "", errors.New(line)
+		}
+	}
+	return strings.Join(attempts, ", ") + ": each refused", nil
+}
+
+func deafChild(ctx context.Context, s *subject) (string, error) {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	if err := syscall.Kill(w.PID, syscall.SIGSTOP); err != nil {
+		return "", err
+	}
+	place := s.messages.count()
+	began := time.Now()
+	if err := s.service.stop(); err != nil {
+		return "", err
+	}
+	took := time.Since(began)
+	if _, err := s.messages.await(ctx, place, "status", func(text string) bool { return text == "offline" }); err != nil {
+		return "", err
+	}
+	if err := gone(ctx, w.PID); err != nil {
+		return "", err
+	}
+	for _, line := range []string{"SIGTERM is sent", "SIGKILL is sent"} {
+		if !strings.Contains(s.service.log(), line) {
+			return "", fmt.Errorf("the log does not say %q", line)
+		}
+	}
+	return fmt.Sprintf("exit code 0 after %v, offline said; SIGTERM and SIGKILL to the child are logged",
+		took.Round(time.Millisecond)), nil
+}
+
+func killParent(ctx context.Context, s *subject) (string, error) {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	pid, err := s.service.pid(ctx)
+	if err != nil {
+		return "", err
+	}
+	place := s.messages.count()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return "", err
+	}
+	at := time.Now()
+	if err := gone(ctx, w.PID); err != nil {
+		return "", err
+	}
+	orphaned := time.Since(at)
+	if _, err := s.messages.await(ctx, place, "status", func(text string) bool { return text == "offline" }); err != nil {
+		return "", fmt.Errorf("last will: %w", err)
+	}
+	if err := gone(ctx, pid); err != nil {
+		return "", err
+	}
+	if err := s.service.launch(ctx); err != nil {
+		return "", err
+	}
+	if err := s.healthy(ctx); err != nil {
+		return "", fmt.Errorf("next start: %w", err)
+	}
+	return fmt.Sprintf("the child was gone after %v, the last will said offline, the next start worked at once",
+		orphaned.Round(time.Millisecond)), nil
+}
