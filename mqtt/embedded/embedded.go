@@ -11,6 +11,7 @@ import (
 
 	broker "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // Bounds: it serves this machine's own programs, not a fleet.
@@ -50,6 +51,7 @@ func Start(addr string, logger *slog.Logger) (*Broker, error) {
 	if err := server.AddHook(new(auth.AllowHook), nil); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start the embedded broker: %w", err), listener.Listener.Close())
 	}
+	listener.disconnect = func() { disconnect(server) }
 	if err := server.AddListener(listener); err != nil {
 		return nil, errors.Join(fmt.Errorf("cannot start the embedded broker: %w", err), listener.Listener.Close())
 	}
@@ -77,6 +79,16 @@ func listen(addr string, logger *slog.Logger) (*listener, error) {
 		return nil, fmt.Errorf("cannot start the embedded broker: %w", err)
 	}
 	return &listener{Listener: inner}, nil
+}
+
+// disconnect takes leave of every client. The library's own way takes its lock for reading twice, one inside the other: a client
+// that ends in between waits for it to write, and nobody gets any further (mochi-mqtt 2.7.9, Clients.GetByListener).
+func disconnect(server *broker.Server) {
+	for _, client := range server.Clients.GetAll() {
+		if !client.Closed() {
+			_ = server.DisconnectClient(client, packets.ErrServerShuttingDown) // the code it was given comes back as an error
+		}
+	}
 }
 
 // Addr is where it listens, host:port.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -198,6 +199,21 @@ func TestClose(t *testing.T) {
 				t.Error("it still listens")
 			}
 		})
+	}
+}
+
+// Clients that end by themselves while the broker does are no reason for it to hang.
+func TestCloseWhileClientsGo(t *testing.T) {
+	for range 10 {
+		b, stop := start(t, "127.0.0.1:0", slog.New(slog.DiscardHandler))
+		conns := make([]net.Conn, maxClients)
+		for i := range conns {
+			conns[i], _ = connect(t, b, fmt.Sprint("client ", i))
+		}
+		for _, conn := range conns {
+			conn.Close()
+		}
+		stop()
 	}
 }
 

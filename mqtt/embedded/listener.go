@@ -15,7 +15,8 @@ const listenerID = "loopback"
 // for the others without a limit.
 type listener struct {
 	net.Listener
-	log *slog.Logger
+	log        *slog.Logger
+	disconnect func() // takes leave of the clients that have said CONNECT
 
 	mu      sync.Mutex
 	over    bool // no connection is added any more
@@ -59,14 +60,14 @@ func (l *listener) serve(conn net.Conn, establish listeners.EstablishFn) {
 	l.mu.Unlock()
 }
 
-// Close asks every client to go, and hangs up on those that do not.
-func (l *listener) Close(closeClients listeners.CloseFn) {
+// Close asks every client to go, and hangs up on those that do not. The library's function for it is not called: see disconnect.
+func (l *listener) Close(listeners.CloseFn) {
 	_ = l.Listener.Close() // it can only be closed already
 	l.mu.Lock()
 	l.over = true
 	l.mu.Unlock()
 	defer time.AfterFunc(closeTimeout, l.hangUp).Stop()
-	closeClients(listenerID)
+	l.disconnect()
 	l.serving.Wait()
 }
 
