@@ -29,6 +29,8 @@ type Options struct {
 	Config   Config
 	Topics   payload.Topics
 	ClientID string
+	// Subscriptions are taken anew with each connection.
+	Subscriptions []Subscription
 	// Progress is called as Run goes round: each second of a connection, for each message, and around each try to
 	// connect. It must not block. Nil: nobody looks.
 	Progress func()
@@ -58,8 +60,9 @@ type Status struct {
 	Broker    string // the one that is or was last tried
 	LastError string // why the last connection ended or could not be made
 	Queued    int
-	Dropped   uint64 // messages that were given up
-	Published uint64 // messages that reached the connection; with QoS 1, that were acknowledged
+	Dropped   uint64   // messages that were given up
+	Denied    []string // filters of subscriptions that the broker does not grant
+	Published uint64   // messages that reached the connection; with QoS 1, that were acknowledged
 }
 
 // New makes a client. Nothing happens before Run.
@@ -180,6 +183,9 @@ func (c *Client) connection(ctx context.Context, broker string) error {
 	c.opts.Logger.Info("connected to the MQTT broker", "broker", redact(broker))
 	c.change(func(s *Status) { s.Connected, s.Broker, s.LastError = true, broker, "" })
 	c.queue.connected()
+	if err := c.subscribe(link, client); err != nil {
+		return err
+	}
 	progress := time.NewTicker(progressEvery)
 	defer progress.Stop()
 	for {

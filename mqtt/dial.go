@@ -26,7 +26,7 @@ func dial(ctx context.Context, broker *url.URL, opts paho.ClientOptions) (net.Co
 		return nil, err
 	}
 	context.AfterFunc(ctx, func() { conn.Close() })
-	return conn, nil
+	return newBounded(conn), nil
 }
 
 // address is a broker's host:port, with the port that MQTT has by custom where none is named.
