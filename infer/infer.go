@@ -93,10 +93,19 @@ func (m Model) Label(class int) string {
 	return m.Labels[class]
 }
 
+// Signature is what a model file says of itself.
+type Signature struct {
+	Inputs, Outputs []Tensor
+	Metadata        map[string]string // the custom metadata
+	Nodes           []string          // names of the graph's nodes, which exporters take from the parts of the network
+}
+
 // InputSpec is what a model wants to be fed: how pixels become its input tensor. A value v of 0..255 enters as
 // (v - Mean[c]) * Scale[c], c in the tensor's channel order.
 type InputSpec struct {
 	Width, Height int // pixels
+	Batch         int // pictures that one run takes; 0: as many as one likes
+	Type          ElementType
 	Layout        Layout
 	Order         ChannelOrder
 	Fit           Fit
@@ -104,10 +113,20 @@ type InputSpec struct {
 	Mean, Scale   [3]float32
 }
 
+// ElementType is what a picture's tensor is made of. A Uint8 one takes pixels as they are: Mean is 0, Scale 1.
+type ElementType uint8
+
+// The types in which models take pictures.
+const (
+	Float32 ElementType = iota
+	Float16
+	Uint8
+)
+
 // Layout is the order of a tensor's dimensions.
 type Layout uint8
 
-// The two layouts; a batch of one is understood.
+// The two layouts; N is the batch.
 const (
 	NCHW Layout = iota
 	NHWC

@@ -12,11 +12,13 @@ import (
 func centernetFamily() family {
 	return family{
 		name:  "centernet",
-		shape: "one float32 input [1 H W 3], one output [1 N 6]",
-		fits: func(m model) bool {
-			in, out, ok := m.single()
-			return ok && len(in) == 4 && in[0] == 1 && side(in[1]) && side(in[2]) && in[3] == 3 &&
-				len(out) == 3 && out[0] == 1 && out[1] >= 1 && out[2] == centernetRow
+		shape: "a picture, one output [1 N 6]",
+		fits: func(m model) fit {
+			out, ok := m.output()
+			if !ok || len(out) != 3 || out[1] == 0 || !is(out[2], centernetRow) {
+				return no
+			}
+			return maybe
 		},
 		recognise: recogniseCenternet,
 	}
@@ -25,20 +27,17 @@ func centernetFamily() family {
 const centernetRow = 6
 
 func recogniseCenternet(m model) (Family, error) {
-	in, out, _ := m.single()
-	labels, evidence := m.labels, fmt.Sprintf("metadata: %d labels", len(m.labels))
+	out, _ := m.output()
+	labels, evidence := m.labels, fmt.Sprintf("%s: %d labels", m.labelsBy, len(m.labels))
 	if labels == nil {
 		labels, evidence = coco(), "no labels in the metadata: the classes are taken for COCO's 80"
 	}
-	rows := int(out[1])
+	rows := int(max(out[1], 0))
 	return Family{
-		Input: infer.InputSpec{
-			Width: int(in[2]), Height: int(in[1]), Layout: infer.NHWC, Order: infer.RGB, Fit: infer.Stretch,
-			Scale: [3]float32{1, 1, 1},
-		},
+		Input:  m.spec(infer.RGB, infer.Stretch, same(0), same(1)),
 		Labels: labels,
 		Evidence: []string{
-			fmt.Sprintf("input %v is one picture, channels last; output %v is rows of box, score, class", in, out),
+			fmt.Sprintf("output %v is rows of box, score, class", out),
 			evidence,
 		},
 		decoder: func(thresholds []float32) Decoder {
@@ -54,10 +53,10 @@ type centernet struct {
 }
 
 func (d *centernet) Decode(outputs []Output, p infer.Placement, dst []infer.Detection) ([]infer.Detection, error) {
-	data, err := only(outputs, d.rows*centernetRow)
-	if err != nil {
+	if err := check(outputs, d.rows*centernetRow); err != nil {
 		return dst, err
 	}
+	data := outputs[0].Data
 	d.found = d.found[:0]
 	for i := range d.rows {
 		row := data[i*centernetRow:][:centernetRow]

@@ -4,12 +4,11 @@ package decode
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"vedette/infer"
 )
 
-// Output is one output tensor after a run, in the model's order.
+// Output is one output tensor after a run, in the model's order: of one picture, whatever the batch.
 type Output struct {
 	Data  []float32
 	Shape []int64
@@ -28,126 +27,53 @@ type Decoder interface {
 type Family struct {
 	Name     string
 	Input    infer.InputSpec
-	Labels   []string // by class
+	Image    int    // which of the model's inputs takes the picture
+	Fill     []Fill // what its other inputs take
+	Labels   []string
 	Evidence []string // what the recognition rests on, a sentence each
 
-	decoder func(thresholds []float32) Decoder
+	thresholds infer.Thresholds // the manifest's
+	decoder    func(thresholds []float32) Decoder
 }
 
-// Decoder makes a decoder that drops what scores less than its label's threshold.
+// Fill is what an input takes that is the same for every picture.
+type Fill struct {
+	Input  int
+	Values []int64 // for each picture of a batch
+}
+
+// Shapes are what to open the model's file with: the shapes of its inputs by name, for a batch of pictures.
+func (f Family) Shapes(s infer.Signature, batch int) map[string][]int64 {
+	shapes := map[string][]int64{}
+	picture := []int64{int64(batch), 3, int64(f.Input.Height), int64(f.Input.Width)}
+	if f.Input.Layout == infer.NHWC {
+		picture = []int64{int64(batch), int64(f.Input.Height), int64(f.Input.Width), 3}
+	}
+	shapes[s.Inputs[f.Image].Name] = picture
+	for _, fill := range f.Fill {
+		shapes[s.Inputs[fill.Input].Name] = []int64{int64(batch), int64(len(fill.Values))}
+	}
+	return shapes
+}
+
+// Decoder makes a decoder that drops what scores less than its label's threshold. What t says of a label comes before
+// what the manifest says of it, then the manifest's default, then t's.
 func (f Family) Decoder(t infer.Thresholds) Decoder {
+	const rest = "default"
 	byClass := make([]float32, len(f.Labels))
 	for class, label := range f.Labels {
-		byClass[class] = t.For(label)
+		byClass[class] = t[rest]
+		for _, known := range []struct {
+			by  infer.Thresholds
+			key string
+		}{{t, label}, {f.thresholds, label}, {f.thresholds, rest}} {
+			if v, ok := known.by[known.key]; ok && known.key != "" {
+				byClass[class] = v
+				break
+			}
+		}
 	}
 	return f.decoder(byClass)
-}
-
-// Recognise tells a model's family by its tensors and its custom metadata: `family` (a family's name) and `names` (the
-// labels: a JSON list, or the Python dict that Ultralytics writes); a family may read further keys. Where metadata
-// names a family, the tensors must fit it.
-func Recognise(inputs, outputs []infer.Tensor, metadata map[string]string) (Family, error) {
-	m := model{inputs: inputs, outputs: outputs, metadata: metadata}
-	if text, ok := metadata["names"]; ok {
-		var err error
-		if m.labels, err = parseLabels(text); err != nil {
-			return Family{}, fmt.Errorf("cannot read the labels in the model's metadata (names): %w", err)
-		}
-	}
-	claimed := metadata["family"]
-	for _, candidate := range families() {
-		if claimed != "" && claimed != candidate.name {
-			continue
-		}
-		if !candidate.fits(m) {
-			if claimed == "" {
-				continue
-			}
-			return Family{}, fmt.Errorf("cannot use the model as %s, which its metadata names: it has %s; needed is %s",
-				candidate.name, m, candidate.shape)
-		}
-		f, err := candidate.recognise(m)
-		if err != nil {
-			return Family{}, fmt.Errorf("cannot use the model as %s: %w", candidate.name, err)
-		}
-		f.Name = candidate.name
-		if claimed != "" {
-			f.Evidence = append([]string{fmt.Sprintf("metadata: family is %q", claimed)}, f.Evidence...)
-		}
-		return f, nil
-	}
-	var known []string
-	for _, candidate := range families() {
-		known = append(known, candidate.name+" ("+candidate.shape+")")
-	}
-	if claimed != "" {
-		return Family{}, fmt.Errorf("cannot use the model: its metadata says family %q; known are %s",
-			claimed, strings.Join(known, ", "))
-	}
-	return Family{}, fmt.Errorf("cannot tell the model's family: it has %s; known are %s", m, strings.Join(known, ", "))
-}
-
-// family is an entry in the list of those that are known.
-type family struct {
-	name  string
-	shape string // what its tensors look like, for people
-	// fits tells whether the tensors look like this family's.
-	fits func(model) bool
-	// recognise fills in a Family, its Name excepted, of a model that fits; the error says what contradicts that.
-	recognise func(model) (Family, error)
-}
-
-// families are asked in this order; the first one that fits wins. Each is a file of its own.
-func families() []family {
-	return []family{centernetFamily(), yoloxFamily()}
-}
-
-// model is what recognition looks at.
-type model struct {
-	inputs, outputs []infer.Tensor
-	metadata        map[string]string
-	labels          []string // from the metadata; nil without
-}
-
-// String lists the tensors: "inputs images float32[1 3 416 416]; outputs output float32[1 3549 85]".
-func (m model) String() string {
-	list := func(tensors []infer.Tensor) string {
-		var all []string
-		for _, t := range tensors {
-			all = append(all, fmt.Sprintf("%s %s%v", t.Name, t.Type, t.Shape))
-		}
-		return strings.Join(all, ", ")
-	}
-	return "inputs " + list(m.inputs) + "; outputs " + list(m.outputs)
-}
-
-// single gives the shapes of a model with one float32 input and one float32 output.
-func (m model) single() (in, out []int64, ok bool) {
-	if len(m.inputs) != 1 || len(m.outputs) != 1 || m.inputs[0].Type != "float32" || m.outputs[0].Type != "float32" {
-		return nil, nil, false
-	}
-	return m.inputs[0].Shape, m.outputs[0].Shape, true
-}
-
-// maxSide bounds a model's input, in pixels.
-const maxSide = 8192
-
-func side(d int64) bool { return d >= 1 && d <= maxSide }
-
-// labelsFor gives labels for a number of classes, and says where they come from.
-func (m model) labelsFor(classes int) (labels []string, evidence string, err error) {
-	switch {
-	case m.labels != nil && len(m.labels) != classes:
-		return nil, "", fmt.Errorf("its metadata names %d labels for %d classes", len(m.labels), classes)
-	case m.labels != nil:
-		return m.labels, fmt.Sprintf("metadata: %d labels", classes), nil
-	case classes == len(coco()):
-		return coco(), "no labels in the metadata: 80 classes are taken for COCO's", nil
-	}
-	for class := range classes {
-		labels = append(labels, fmt.Sprintf("class_%d", class))
-	}
-	return labels, fmt.Sprintf("no labels in the metadata: the %d classes are called by their numbers", classes), nil
 }
 
 // candidate is a detection in input pixels.
@@ -161,6 +87,11 @@ type candidate struct {
 // possible tells whether the numbers can be a detection.
 func (c candidate) possible() bool {
 	return c.score >= 0 && c.score <= 1 && c.box.Finite() && c.box.X1 < c.box.X2 && c.box.Y1 < c.box.Y2
+}
+
+// centred is a box by its centre and size.
+func centred(cx, cy, w, h float32) infer.Box {
+	return infer.Box{X1: cx - w/2, Y1: cy - h/2, X2: cx + w/2, Y2: cy + h/2}
 }
 
 func byFallingScore(a, b candidate) int {
@@ -191,14 +122,16 @@ func place(all []candidate, p infer.Placement, dst []infer.Detection) []infer.De
 	return dst
 }
 
-// only gives the single output's data, checked against the size that the model announced.
-func only(outputs []Output, elements int) ([]float32, error) {
-	if len(outputs) != 1 {
-		return nil, fmt.Errorf("cannot decode %d outputs: the model has one", len(outputs))
+// check tells whether the outputs are as large as the model announced.
+func check(outputs []Output, elements ...int) error {
+	if len(outputs) != len(elements) {
+		return fmt.Errorf("cannot decode %d outputs: the model has %d", len(outputs), len(elements))
 	}
-	if len(outputs[0].Data) != elements {
-		return nil, fmt.Errorf("cannot decode an output of shape %v with %d elements: the model's has %d",
-			outputs[0].Shape, len(outputs[0].Data), elements)
+	for i, want := range elements {
+		if len(outputs[i].Data) != want {
+			return fmt.Errorf("cannot decode output %d of shape %v with %d elements: the model's has %d",
+				i, outputs[i].Shape, len(outputs[i].Data), want)
+		}
 	}
-	return outputs[0].Data, nil
+	return nil
 }

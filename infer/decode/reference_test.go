@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"vedette/infer"
+	"vedette/infer/manifest"
 	"vedette/infer/onnx"
 )
 
@@ -80,7 +81,7 @@ func session(t *testing.T, model string) (*onnx.Session, Family) {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	f, err := Recognise(s.Inputs(), s.Outputs(), s.Metadata())
+	f, err := Recognise(s.Signature(), manifest.Manifest{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,15 @@ import (
 func yoloxFamily() family {
 	return family{
 		name: "yolox",
-		shape: "one float32 input [1 3 H W] with H and W multiples of 32, " +
+		shape: "a picture with sides that are multiples of 32, " +
 			"one output [1 H*W/64+H*W/256+H*W/1024 5+classes]",
-		fits: func(m model) bool {
-			in, out, ok := m.single()
-			return ok && len(in) == 4 && in[0] == 1 && in[1] == 3 && side(in[2]) && side(in[3]) &&
-				in[2]%32 == 0 && in[3]%32 == 0 && len(out) == 3 && out[0] == 1 &&
-				out[1] == yoloxRows(in[2], in[3]) && out[2] > yoloxBox && out[2] <= yoloxBox+maxLabels
+		fits: func(m model) fit {
+			out, ok := m.output()
+			if !ok || len(out) != 3 || !m.onGrid(yoloxStrides()) || !is(out[1], m.cells(yoloxStrides())) ||
+				out[2] <= yoloxBox || out[2] > yoloxBox+maxLabels {
+				return no
+			}
+			return maybe
 		},
 		recognise: recogniseYOLOX,
 	}
@@ -30,24 +32,16 @@ func yoloxFamily() family {
 
 const yoloxBox = 5 // x, y, w, h, objectness: what comes before the classes
 
-func yoloxStrides() [3]int { return [3]int{8, 16, 32} }
-
-func yoloxRows(height, width int64) int64 {
-	var rows int64
-	for _, stride := range yoloxStrides() {
-		rows += (height / int64(stride)) * (width / int64(stride))
-	}
-	return rows
-}
+func yoloxStrides() []int { return []int{8, 16, 32} }
 
 func recogniseYOLOX(m model) (Family, error) {
-	in, out, _ := m.single()
+	out, _ := m.output()
 	labels, labelEvidence, err := m.labelsFor(int(out[2]) - yoloxBox)
 	if err != nil {
 		return Family{}, err
 	}
 	decoded, boxEvidence := false, "boxes are taken as raw (grid offsets): metadata decoded: true would say otherwise"
-	switch value, set := m.metadata["decoded"]; {
+	switch value, set := m.Metadata["decoded"]; {
 	case value == "true":
 		decoded, boxEvidence = true, "metadata: decoded is true, boxes are in pixels"
 	case value == "false":
@@ -55,21 +49,17 @@ func recogniseYOLOX(m model) (Family, error) {
 	case set:
 		return Family{}, fmt.Errorf("its metadata says decoded: %q, which is neither true nor false", value)
 	}
-	height, width := int(in[2]), int(in[3])
+	rows := int(m.cells(yoloxStrides()))
 	return Family{
-		Input: infer.InputSpec{
-			Width: width, Height: height, Layout: infer.NCHW, Order: infer.BGR, Fit: infer.LetterboxTopLeft, Pad: 114,
-			Scale: [3]float32{1, 1, 1},
-		},
+		Input:  m.spec(infer.BGR, infer.LetterboxTopLeft, same(0), same(1)),
 		Labels: labels,
 		Evidence: []string{
-			fmt.Sprintf("input %v, and output %v has a row for each cell of the strides 8, 16 and 32", in, out),
-			labelEvidence, boxEvidence,
+			fmt.Sprintf("output %v has a row for each cell of the strides 8, 16 and 32", out), labelEvidence, boxEvidence,
 		},
 		decoder: func(thresholds []float32) Decoder {
 			return &yolox{
 				thresholds: thresholds, least: slices.Min(thresholds), decoded: decoded,
-				width: width, height: height, rows: int(out[1]), found: make([]candidate, 0, out[1]),
+				width: int(m.picture.width), height: int(m.picture.height), rows: rows, found: make([]candidate, 0, rows),
 			}
 		},
 	}, nil
@@ -86,10 +76,10 @@ type yolox struct {
 
 func (d *yolox) Decode(outputs []Output, p infer.Placement, dst []infer.Detection) ([]infer.Detection, error) {
 	row := yoloxBox + len(d.thresholds)
-	data, err := only(outputs, d.rows*row)
-	if err != nil {
+	if err := check(outputs, d.rows*row); err != nil {
 		return dst, err
 	}
+	data := outputs[0].Data
 	d.found = d.found[:0]
 	index := 0
 	for _, stride := range yoloxStrides() {
@@ -126,7 +116,7 @@ func (d *yolox) look(row []float32, index int, x, y, stride float32) {
 		w, h = exp(w)*stride, exp(h)*stride
 	}
 	c := candidate{
-		box:   infer.Box{X1: cx - w/2, Y1: cy - h/2, X2: cx + w/2, Y2: cy + h/2},
+		box:   centred(cx, cy, w, h),
 		score: score, class: class, index: index,
 	}
 	if c.possible() {

@@ -4,8 +4,6 @@ package onnx
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"runtime"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -30,131 +28,61 @@ type Session struct {
 	session  *ort.AdvancedSession
 	inputs   []*tensor
 	outputs  []*tensor
-	metadata map[string]string
+	file     infer.Signature // as the file has it
 	library  Candidate
 	provider string
 	degraded string
 }
 
-// Open loads ONNX Runtime, unless this process has it already, then the model. Each of its errors is one line that names
-// the file or setting to change.
+// Open is Read and File.Open for a model that leaves nothing free but its batch.
 func Open(o Options) (*Session, error) {
-	policy, err := newPolicy(o)
+	f, err := Read(o)
 	if err != nil {
 		return nil, err
 	}
-	if o.Threads < 0 {
-		return nil, fmt.Errorf("threads %d is less than 0", o.Threads)
-	}
-	if err := checkModel(o.Model); err != nil {
-		return nil, err
-	}
-	found, err := Find(Search{
-		Root: "/", Explicit: o.Runtime, Env: os.Getenv(EnvLibrary),
-		LoaderPath: os.Getenv("LD_LIBRARY_PATH"), Arch: runtime.GOARCH,
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := load(found.Library); err != nil {
-		return nil, err
-	}
+	return f.Open(nil)
+}
 
-	s := &Session{library: found.Library}
-	if err := s.open(o, policy); err != nil {
+// Open loads the model. shapes are for the inputs, by name, that leave dimensions free; of one that is not named the batch
+// becomes 1, and nothing else may be free. Free dimensions of outputs become what the model makes of them, once and for all.
+func (f *File) Open(shapes map[string][]int64) (*Session, error) {
+	s := &Session{library: f.library, file: f.signature}
+	if err := s.open(f, shapes); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Session) open(o Options, p policy) error {
-	inputs, outputs, err := describeModel(o.Model)
-	if err != nil {
+func (s *Session) open(f *File, shapes map[string][]int64) error {
+	model := f.options.Model
+	var err error
+	if s.inputs, err = newTensors("input", f.inputs, shapes); err != nil {
+		return fmt.Errorf("cannot use model %s: %w", model, err)
+	}
+	if shapes, err = f.outputShapes(s.inputs); err != nil {
 		return err
 	}
-	var inNames, outNames []string
-	var inValues, outValues []ort.Value
-	for _, info := range inputs {
-		t, err := newTensor("input", info)
-		if err != nil {
-			return fmt.Errorf("cannot use model %s: %w", o.Model, err)
-		}
-		s.inputs = append(s.inputs, t)
-		inNames, inValues = append(inNames, info.Name), append(inValues, t.value)
+	if s.outputs, err = newTensors("output", f.outputs, shapes); err != nil {
+		return fmt.Errorf("cannot use model %s: %w", model, err)
 	}
-	for _, info := range outputs {
-		t, err := newTensor("output", info)
-		if err != nil {
-			return fmt.Errorf("cannot use model %s: %w", o.Model, err)
-		}
-		s.outputs = append(s.outputs, t)
-		outNames, outValues = append(outNames, info.Name), append(outValues, t.value)
-	}
-	if len(inputs) == 0 || len(outputs) == 0 {
-		return fmt.Errorf("cannot use model %s: it has %d inputs and %d outputs", o.Model, len(inputs), len(outputs))
-	}
-	threads := o.Threads
+	threads := f.options.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	s.provider, s.degraded, err = p.session(
+	inNames, inValues := bound(s.inputs)
+	outNames, outValues := bound(s.outputs)
+	s.provider, s.degraded, err = f.policy.session(
 		func() (*ort.SessionOptions, error) { return sessionOptions(threads) },
 		func(options *ort.SessionOptions) error {
-			session, err := ort.NewAdvancedSession(o.Model, inNames, outNames, inValues, outValues, options)
+			session, err := ort.NewAdvancedSession(model, inNames, outNames, inValues, outValues, options)
 			if err != nil {
-				return modelError(o.Model, err)
+				return modelError(model, err)
 			}
 			s.session = session
 			return nil
 		})
-	if err != nil {
-		return err
-	}
-	s.metadata, err = readMetadata(s.session)
-	if err != nil {
-		return fmt.Errorf("cannot read the metadata of model %s: %w", o.Model, plain(err))
-	}
-	return nil
-}
-
-func checkModel(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case path == "":
-		return errors.New("cannot load a model: no path is given")
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("cannot load model %s: there is no such file", path)
-	case err != nil:
-		return fmt.Errorf("cannot load model: %w", err)
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("cannot load model %s: it is not a file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cannot load model: %w", err)
-	}
-	return f.Close()
-}
-
-// describeModel asks a session that is not optimised, and so made quickly, for the model's inputs and outputs: the
-// binding needs tensors before it makes the real one. What is wrong with the file itself shows here.
-func describeModel(path string) (inputs, outputs []ort.InputOutputInfo, err error) {
-	o, err := ort.NewSessionOptions()
-	if err != nil {
-		return nil, nil, plain(err)
-	}
-	defer destroy(o)
-	if err := errors.Join(
-		o.SetGraphOptimizationLevel(ort.GraphOptimizationLevelDisableAll), o.SetIntraOpNumThreads(1),
-	); err != nil {
-		return nil, nil, plain(err)
-	}
-	inputs, outputs, err = ort.GetInputOutputInfoWithOptions(path, o)
-	if err != nil {
-		return nil, nil, modelError(path, err)
-	}
-	return inputs, outputs, nil
+	return err
 }
 
 // sessionOptions are the same on every provider. Threads that spin between runs would take 30% of a core at low rates,
@@ -176,29 +104,6 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	return o, nil
 }
 
-func readMetadata(session *ort.AdvancedSession) (map[string]string, error) {
-	m, err := session.GetModelMetadata()
-	if err != nil {
-		return nil, err
-	}
-	defer destroy(m)
-	keys, err := m.GetCustomMetadataMapKeys()
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]string, len(keys))
-	for _, key := range keys {
-		value, ok, err := m.LookupCustomMetadataMap(key)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			all[key] = value
-		}
-	}
-	return all, nil
-}
-
 // Inputs describes the model's inputs as they are bound: a free batch dimension is 1.
 func (s *Session) Inputs() []infer.Tensor { return infos(s.inputs) }
 
@@ -213,8 +118,10 @@ func infos(tensors []*tensor) []infer.Tensor {
 	return all
 }
 
-// Metadata is the model's custom metadata; nobody may change it.
-func (s *Session) Metadata() map[string]string { return s.metadata }
+// Signature is what the model says of itself, with the shapes that are bound; nobody may change it.
+func (s *Session) Signature() infer.Signature {
+	return infer.Signature{Inputs: s.Inputs(), Outputs: s.Outputs(), Metadata: s.file.Metadata, Nodes: s.file.Nodes}
+}
 
 // Provider is the execution provider in charge: TensorRT, CUDA or CPU.
 func (s *Session) Provider() string { return s.provider }
@@ -232,13 +139,19 @@ func (s *Session) RuntimePath() string { return s.library.Path }
 // until Close.
 func (s *Session) Input() []float32 { return s.inputs[0].float32s() }
 
+// InputFloat32s is the memory of input i where that is float32, else nil. It is valid until Close.
+func (s *Session) InputFloat32s(i int) []float32 { return s.inputs[i].float32s() }
+
+// InputFloat16s is the memory of input i where that is float16, as its bits, else nil. It is valid until Close.
+func (s *Session) InputFloat16s(i int) []uint16 { return s.inputs[i].float16s() }
+
 // InputBytes is the memory of any input, whatever its type, in the machine's byte order. It is valid until Close.
 func (s *Session) InputBytes(i int) []byte { return s.inputs[i].mem }
 
-// Output is what the last Run wrote into an output, with its shape; nil where its type is not float32. It is valid until
-// Close, and each Run overwrites it.
+// Output is what the last Run wrote into an output, with its shape. Another type than float32 is converted; what a
+// float32 cannot hold is rounded. It is valid until Close, and each Run overwrites it.
 func (s *Session) Output(i int) (data []float32, shape []int64) {
-	return s.outputs[i].float32s(), s.outputs[i].info.Shape
+	return s.outputs[i].values, s.outputs[i].info.Shape
 }
 
 // Run computes the outputs from the inputs. It allocates nothing of Go's. It cannot be interrupted: what bounds a run is
@@ -247,7 +160,13 @@ func (s *Session) Run() error {
 	if s.session == nil {
 		return errors.New("cannot run the model: the session is closed")
 	}
-	return runError(s.session.Run())
+	if err := runError(s.session.Run()); err != nil {
+		return err
+	}
+	for _, t := range s.outputs {
+		t.convert()
+	}
+	return nil
 }
 
 // destroy frees an object of the binding. Destroy's error says only that there was nothing to free.

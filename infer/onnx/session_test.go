@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vedette/infer/half"
 )
 
 // library is the ONNX Runtime that these tests run.
@@ -45,7 +47,7 @@ func TestRun(t *testing.T) {
 	if in := s.Inputs(); len(in) != 1 || in[0].Name != "x" || in[0].Type != "float32" || !slices.Equal(in[0].Shape, []int64{1, 3}) {
 		t.Errorf("inputs %+v: want x, float32, with its free batch bound to 1", in)
 	}
-	if m := s.Metadata(); m["family"] != "plus-one" || m["names"] != `["a", "b"]` || len(m) != 2 {
+	if m := s.Signature().Metadata; m["family"] != "plus-one" || m["names"] != `["a", "b"]` || len(m) != 2 {
 		t.Errorf("metadata %v", m)
 	}
 	if s.Provider() != CPU || s.Degraded() != "" || !plausible(s.RuntimeVersion()) {
@@ -85,6 +87,55 @@ func TestBytesInput(t *testing.T) {
 	}
 	if out, _ := s.Output(0); out[1] != 1 || out[3] != 255 {
 		t.Errorf("output %v", out)
+	}
+}
+
+// Outputs show as float32 whatever they are; inputs are given as what they are.
+func TestTypesOfTensors(t *testing.T) {
+	for _, name := range []string{"float16", "int64", "int32", "uint8", "bool"} {
+		s := open(t, Options{Model: "testdata/" + name + ".onnx"})
+		copy(s.Input(), []float32{0, 1, 1})
+		if err := s.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := s.Output(0); !slices.Equal(out, []float32{0, 1, 1}) {
+			t.Errorf("%s: output %v", name, out)
+		}
+	}
+	s := open(t, Options{Model: "testdata/float16_in.onnx"})
+	if s.Input() != nil {
+		t.Error("a float16 input shows as float32")
+	}
+	half.Encode(s.InputFloat16s(0), []float32{0.5, -2, 1000})
+	if err := s.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := s.Output(0); !slices.Equal(out, []float32{0.5, -2, 1000}) {
+		t.Errorf("output %v", out)
+	}
+}
+
+func TestFreeSizes(t *testing.T) {
+	f, err := Read(Options{Runtime: library(t), Model: "testdata/free_size.onnx"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := f.Signature().Inputs[0].Shape; !slices.Equal(in, []int64{-1, 3, -1, -1}) {
+		t.Errorf("the file's input is %v", in)
+	}
+	s, err := f.Open(map[string][]int64{"x": {2, 3, 4, 6}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Run(); err != nil {
+		t.Fatal(err)
+	}
+	if out, shape := s.Output(0); !slices.Equal(shape, []int64{2, 3, 24}) || len(out) != 144 {
+		t.Errorf("output %v with %d elements", shape, len(out))
+	}
+	if _, err := f.Open(map[string][]int64{"x": {2, 4, 4, 6}}); err == nil || !strings.Contains(err.Error(), "cannot be [2 4 4 6]") {
+		t.Errorf("a shape that does not fit gives %v", err)
 	}
 }
 
@@ -181,7 +232,7 @@ func TestOpenErrors(t *testing.T) {
 		"unknown operator": {Options{Model: "testdata/unknown_op.onnx"}, "Nonsense"},
 		"free width":       {Options{Model: "testdata/free_width.onnx"}, "leaves dimension 1 free"},
 		"huge":             {Options{Model: "testdata/huge.onnx"}, "more than 1024 MiB"},
-		"float16 output":   {Options{Model: "testdata/float16.onnx"}, `output "y" is float16`},
+		"text tensor":      {Options{Model: "testdata/text.onnx"}, `output "y" is string`},
 		"threads":          {Options{Model: "testdata/bytes.onnx", Threads: -1}, "threads -1"},
 		"unknown provider": {Options{Model: "testdata/bytes.onnx", Providers: []string{"rocm"}}, `unknown provider "rocm"`},
 	}

@@ -16,6 +16,7 @@ const (
 	modelOpsetImport     = 8
 	modelMetadataProps   = 14
 
+	opsetDomain  = 1
 	opsetVersion = 2
 
 	propertyKey   = 1

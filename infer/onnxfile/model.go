@@ -1,4 +1,4 @@
-// Package onnxfile writes ONNX model files.
+// Package onnxfile knows the format of ONNX model files.
 package onnxfile
 
 // IRVersion is the version of the file format that Encode writes: ONNX 1.10's, which carries operator sets 13 to 15 and

@@ -15,6 +15,7 @@ import (
 
 	"vedette/infer"
 	"vedette/infer/decode"
+	"vedette/infer/manifest"
 	"vedette/infer/onnx"
 	"vedette/infer/preprocess"
 	"vedette/infer/ring"
@@ -81,7 +82,7 @@ type engine struct {
 	run     func() error // the session's Run
 	spec    infer.InputSpec
 	decoder decode.Decoder
-	input   []float32       // the session's memory
+	input   input
 	outputs []decode.Output // the session's memory
 	streams map[uint32]*stream
 
@@ -98,15 +99,24 @@ type stream struct {
 }
 
 func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
-	s, err := onnx.Open(onnx.Options{
+	by := manifest.Manifest{}
+	file, err := onnx.Read(onnx.Options{
 		Runtime: load.Runtime, Model: load.ModelPath, Providers: load.Providers, Fallback: load.Fallback,
 		Accelerator: load.Accelerator, Threads: load.Threads,
 	})
 	if err != nil {
 		return nil, infer.Model{}, err
 	}
+	family, err := decode.Recognise(file.Signature(), by)
+	if err != nil {
+		return nil, infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
+	}
+	s, err := file.Open(family.Shapes(file.Signature(), max(family.Input.Batch, 1)))
+	if err != nil {
+		return nil, infer.Model{}, err
+	}
 	e := &engine{log: log, session: s, run: s.Run, streams: map[uint32]*stream{}}
-	model, err := e.prepare(load)
+	model, err := e.prepare(load, by)
 	if err != nil {
 		e.close()
 		return nil, infer.Model{}, err
@@ -114,17 +124,20 @@ func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
 	return e, model, nil
 }
 
-// prepare recognises the model and runs it once on nothing: the first run is the slow one, and shows what is wrong.
-func (e *engine) prepare(load wire.Load) (infer.Model, error) {
+// prepare recognises the model as it is bound, and runs it once on nothing: the first run is the slow one, and shows what
+// is wrong.
+func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, error) {
 	s := e.session
-	family, err := decode.Recognise(s.Inputs(), s.Outputs(), s.Metadata())
+	family, err := decode.Recognise(s.Signature(), by)
 	if err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	e.spec, e.decoder, e.input = family.Input, family.Decoder(load.Thresholds), s.Input()
+	e.spec, e.decoder = family.Input, family.Decoder(load.Thresholds)
+	e.input = newInput(s, family)
 	for i := range s.Outputs() {
 		data, shape := s.Output(i)
-		e.outputs = append(e.outputs, decode.Output{Data: data, Shape: shape})
+		// A model that wants several pictures at a time gets one, and what else there is to see in its outputs is nothing.
+		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/family.Input.Batch], Shape: shape})
 	}
 	if err := e.run(); err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
@@ -223,7 +236,7 @@ func (e *engine) look(r wire.FrameRecord) (*wire.Result, error) {
 		return &e.result, nil
 	}
 
-	err = s.pre.Run(pixels[:r.BytesUsed], e.input)
+	err = e.input.fill(s.pre, pixels[:r.BytesUsed])
 	start = lap(start, &e.result.Timings.Preprocess)
 	if errors.Is(err, preprocess.ErrDamaged) {
 		e.result.Status = wire.StatusDamaged

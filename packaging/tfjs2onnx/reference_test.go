@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"vedette/infer/decode"
+	byhand "vedette/infer/manifest"
 	"vedette/infer/onnx"
 )
 
@@ -166,7 +167,7 @@ next:
 
 func TestIsRecognised(t *testing.T) {
 	s := converted(t, 0)
-	f, err := decode.Recognise(s.Inputs(), s.Outputs(), s.Metadata())
+	f, err := decode.Recognise(s.Signature(), byhand.Manifest{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +181,7 @@ func TestIsRecognised(t *testing.T) {
 		t.Errorf("the labels are %q: want COCO's 80", f.Labels)
 	}
 	for _, key := range []string{"title", "source", "license"} {
-		if s.Metadata()[key] == "" {
+		if s.Signature().Metadata[key] == "" {
 			t.Errorf("the metadata has no %s", key)
 		}
 	}

@@ -26,7 +26,13 @@ model("large", add, [v("x", T.FLOAT, [1, 1 << 20])], [v("y", T.FLOAT, [1, 1 << 2
 model("opset99", add, [x], [y], [one], opset=99)
 model("ir99", add, [x], [y], [one], ir=99)
 model("unknown_op", [h.make_node("Nonsense", ["x"], ["y"])], [x], [y])
-model("float16", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT16)], [x], [v("y", T.FLOAT16, ["batch", 3])])
+for name, kind in ("float16", T.FLOAT16), ("int64", T.INT64), ("int32", T.INT32), ("uint8", T.UINT8), ("bool", T.BOOL), \
+        ("text", T.STRING):
+    model(name, [h.make_node("Cast", ["x"], ["y"], to=kind)], [x], [v("y", kind, ["batch", 3])])
+model("float16_in", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT)], [v("x", T.FLOAT16, ["batch", 3])], [y])
+# What it makes of a free size is known by running it only: the output's last dimension is a name of its own.
+model("free_size", [h.make_node("Reshape", ["x", "shape"], ["y"])], [v("x", T.FLOAT, ["batch", 3, "height", "width"])],
+      [v("y", T.FLOAT, ["batch", 3, "cells"])], [h.make_tensor("shape", T.INT64, [3], [0, 0, -1])])
 model("bytes", [h.make_node("Cast", ["x"], ["y"], to=T.FLOAT)],
       [v("x", T.UINT8, [1, 4])], [v("y", T.FLOAT, [1, 4])])
 # An index out of bounds makes a run fail.

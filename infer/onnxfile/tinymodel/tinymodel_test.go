@@ -12,6 +12,7 @@ import (
 
 	"vedette/infer"
 	"vedette/infer/decode"
+	"vedette/infer/manifest"
 	"vedette/infer/onnx"
 	"vedette/infer/onnxfile/tinymodel"
 )
@@ -123,7 +124,7 @@ func TestFindsWhatIsRed(t *testing.T) {
 func TestServesInTheDefaultModelsPlace(t *testing.T) {
 	const size = 64
 	s := open(t, size)
-	f, err := decode.Recognise(s.Inputs(), s.Outputs(), s.Metadata())
+	f, err := decode.Recognise(s.Signature(), manifest.Manifest{})
 	if err != nil {
 		t.Fatal(err)
 	}

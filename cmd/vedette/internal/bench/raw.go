@@ -16,6 +16,7 @@ import (
 
 	"vedette/capture"
 	"vedette/infer/decode"
+	"vedette/infer/manifest"
 	"vedette/infer/onnx"
 	"vedette/infer/preprocess"
 	"vedette/infer/wire"
@@ -68,7 +69,7 @@ func ServeRaw(ctx context.Context, o RawOptions, in io.Reader, out io.Writer) er
 
 // feed gives the session the pixels that the pipeline's worker would: on others a model may take another time.
 func feed(ctx context.Context, session *onnx.Session, o RawOptions) error {
-	family, err := decode.Recognise(session.Inputs(), session.Outputs(), session.Metadata())
+	family, err := decode.Recognise(session.Signature(), manifest.Manifest{})
 	if err != nil {
 		return fmt.Errorf("model %s: %w", o.Model, err)
 	}

@@ -1,0 +1,54 @@
+package worker
+
+import (
+	"encoding/binary"
+
+	"vedette/infer"
+	"vedette/infer/decode"
+	"vedette/infer/half"
+	"vedette/infer/onnx"
+	"vedette/infer/preprocess"
+)
+
+// input is the memory of the session's picture: one of these, by the type of its elements.
+type input struct {
+	float32s []float32
+	bytes    []byte
+	float16s []uint16
+	scratch  []float32 // float16s before they are
+}
+
+// newInput fills what is the same for every picture, too.
+func newInput(s *onnx.Session, f decode.Family) input {
+	for _, fill := range f.Fill {
+		for mem := s.InputBytes(fill.Input); len(mem) >= 8*len(fill.Values); {
+			for _, v := range fill.Values {
+				binary.NativeEndian.PutUint64(mem, uint64(v))
+				mem = mem[8:]
+			}
+		}
+	}
+	one := 3 * f.Input.Width * f.Input.Height
+	switch f.Input.Type {
+	case infer.Float16:
+		return input{float16s: s.InputFloat16s(f.Image)[:one], scratch: make([]float32, one)}
+	case infer.Uint8:
+		return input{bytes: s.InputBytes(f.Image)[:one]}
+	}
+	return input{float32s: s.InputFloat32s(f.Image)[:one]}
+}
+
+// fill puts a frame into it. The error is the preprocessor's.
+func (in *input) fill(pre *preprocess.Preprocessor, frame []byte) error {
+	switch {
+	case in.float32s != nil:
+		return pre.Run(frame, in.float32s)
+	case in.bytes != nil:
+		return pre.RunUint8(frame, in.bytes)
+	}
+	if err := pre.Run(frame, in.scratch); err != nil {
+		return err
+	}
+	half.Encode(in.float16s, in.scratch)
+	return nil
+}
