@@ -2,6 +2,7 @@ package track
 
 import (
 	"sort"
+	"time"
 
 	"vedette/infer"
 	"vedette/track/assign"
@@ -28,8 +29,27 @@ func (t *Tracker) associate(detections []infer.Detection) {
 	// What was not seen in the frame before could be anywhere: a doubtful detection is not taken for it.
 	t.wait(func(o *object) bool { return o.confirmed() && !o.seen && !o.lost })
 	t.match(detections, t.doubtful, overlapDoubtful)
+	t.recover(detections)
 	t.wait(func(o *object) bool { return !o.confirmed() })
 	t.match(detections, t.sure, overlapUnconfirmed)
+}
+
+// recoverWithin is how long after it was last seen an object may be found where that was.
+const recoverWithin = 350 * time.Millisecond
+
+// recover looks for objects that have just been lost where they were last seen: one that stops or turns round is not where it was to
+// go. (OC-SORT's observation-centric recovery: Cao et al., CVPR 2023, section 4.3.)
+func (t *Tracker) recover(detections []infer.Detection) {
+	t.wait(func(o *object) bool {
+		return o.confirmed() && !o.seen && t.frame.Monotonic-o.last <= recoverWithin
+	})
+	for _, o := range t.waiting {
+		o.box = o.seenAs
+	}
+	t.match(detections, t.sure, overlapSure)
+	for _, o := range t.waiting {
+		o.box = o.motion.box()
+	}
 }
 
 func (t *Tracker) wait(takes func(*object) bool) {
@@ -57,6 +77,7 @@ func (t *Tracker) match(detections []infer.Detection, list []int32, least float3
 		// are looked for further around. (Boxes grown by a constant are C-BIoU's: Yang et al., WACV 2023.)
 		mx, my := o.margin()
 		own := grow(o.box, mx, my)
+		longLost := t.frame.Monotonic-o.last > recoverWithin
 		from := sort.Search(len(list), func(k int) bool { return detections[list[k]].Box.X1+widest+mx >= own.X1 })
 		for col := from; col < len(list); col++ {
 			d := &detections[list[col]]
@@ -64,6 +85,9 @@ func (t *Tracker) match(detections []infer.Detection, list []int32, least float3
 				break
 			}
 			if t.matched[list[col]] != nil || !t.comparable(o, d.Class) {
+				continue
+			}
+			if longLost && o.motion.distance(d.Box) > farthest {
 				continue
 			}
 			if common := own.IoU(grow(d.Box, mx, my)); common > least {
@@ -84,6 +108,11 @@ func (t *Tracker) match(detections []infer.Detection, list []int32, least float3
 		t.matched[i] = o
 	}
 }
+
+// farthest is how far a box may be from where an object was to be that was out of sight for a while, as a squared Mahalanobis
+// distance over the box's four coordinates: 99% of a chi-squared distribution with 4 degrees of freedom. (DeepSORT gates so at 95%: Wojke
+// et al., ICIP 2017, section 2.2.) Without it, what hides the object, or a false detection, is soon taken for it.
+const farthest = 13.277
 
 // margin is one standard deviation of where the object is, each way, half of its size at most.
 func (o *object) margin() (x, y float32) {

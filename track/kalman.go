@@ -41,12 +41,12 @@ func (a *axis) correct(z, r float64) {
 }
 
 // Noises, as parts of the object's size, so that near and far objects are treated alike. The first is BoT-SORT's (section
-// 3.1: 1/20 of width and height). Its velocity noise of 1/160 of the size per frame at 30 frames a second amounts to a
-// density of (30/160)² · 30 = 1.05 per s³: the second. An object's velocity is unknown at first: what crosses a camera's view on
-// foot makes 1 to 2 of its own sizes a second.
+// 3.1: 1/20 of width and height). The others are our own choice, on the scenes of quality_test.go: BoT-SORT's velocity noise of 1/160 of
+// the size per frame, at 30 frames a second, would be a density of (30/160)² · 30 = 1.05 per s³, where we have the square of 0.5. An
+// object's velocity is unknown at first: what crosses a camera's view on foot makes 1 to 2 of its own sizes a second.
 const (
 	noiseMeasured = 1.0 / 20
-	noiseMotion   = 1.0
+	noiseMotion   = 0.5
 	noiseResize   = 0.1
 	firstVelocity = 1.5
 )
@@ -98,6 +98,14 @@ func (m *motion) correct(box infer.Box) {
 	m.y.correct(cy, ry)
 	m.w.correct(w, rx)
 	m.h.correct(h, ry)
+}
+
+// distance is the squared Mahalanobis distance of a box from where the object is thought to be.
+func (m *motion) distance(box infer.Box) float64 {
+	cx, cy, w, h := measures(box)
+	rx, ry := square(noiseMeasured*w), square(noiseMeasured*h)
+	of := func(a *axis, z, r float64) float64 { return square(z-a.x) / (a.pxx + r) }
+	return of(&m.x, cx, rx) + of(&m.y, cy, ry) + of(&m.w, w, rx) + of(&m.h, h, ry)
 }
 
 // box is where the object is thought to be, not clipped to the frame.

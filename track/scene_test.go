@@ -139,9 +139,9 @@ func crossing() (cast []actor) {
 	return cast
 }
 
-// occlusion has people who walk behind a lorry that stands, and cars that pass each other.
+// occlusion has people who walk behind a van that stands, and cars that pass each other. What is hidden counts as missed.
 func occlusion() []actor {
-	cast := []actor{{id: 1, class: 1, w: 0.12, h: 0.3, depth: 9, path: []waypoint{{0, 0.5, 0.7}, {30, 0.5, 0.7}}}}
+	cast := []actor{{id: 1, class: 1, w: 0.1, h: 0.28, depth: 9, path: []waypoint{{0, 0.5, 0.7}, {30, 0.5, 0.7}}}}
 	for i := range 5 {
 		start, y := 3*float64(i), 0.62+0.008*float64(i)
 		from, to := -0.05, 1.05
@@ -201,3 +201,6 @@ func crowd(seed uint64, n int, length float64) (cast []actor) {
 	}
 	return cast
 }
+
+func cos(i, n int) float64 { return math.Cos(2 * math.Pi * float64(i) / float64(n)) }
+func sin(i, n int) float64 { return math.Sin(2 * math.Pi * float64(i) / float64(n)) }
