@@ -18,6 +18,7 @@ type Camera struct {
 	Masks  [][]Point             `yaml:"masks"`  // polygons that are painted before anything looks at the pixels
 	Zones  map[string]ZoneConfig `yaml:"zones"`
 	Lines  map[string]LineConfig `yaml:"lines"`
+	Ignore []IgnoreConfig        `yaml:"ignore"` // parts of the picture where detections count for nothing
 	Motion MotionConfig          `yaml:"motion"`
 }
 
@@ -48,20 +49,6 @@ func fill(into []float64, unmarshal func(any) error) error {
 	}
 	copy(into, numbers)
 	return nil
-}
-
-// ZoneConfig is a part of the picture in which objects are counted.
-type ZoneConfig struct {
-	Polygon  []Point       `yaml:"polygon"`
-	Labels   []string      `yaml:"labels"`
-	MinDwell time.Duration `yaml:"min_dwell"`
-}
-
-// LineConfig is a directed line that objects cross.
-type LineConfig struct {
-	From   Point    `yaml:"from"`
-	To     Point    `yaml:"to"`
-	Labels []string `yaml:"labels"`
 }
 
 // MotionConfig is the gate that skips inference while nothing moves.

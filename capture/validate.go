@@ -57,31 +57,11 @@ func (c Camera) validate(report func(path, problem string)) {
 			report(fmt.Sprintf("masks[%d]", i), problem)
 		}
 	}
+	c.validateZones(report)
 	// What the configuration names and this version cannot do is refused, so that nobody relies on it.
-	if len(c.Zones) > 0 {
-		report("zones", "zones are not there yet in this version: remove them")
-	}
-	if len(c.Lines) > 0 {
-		report("lines", "lines are not there yet in this version: remove them")
-	}
 	if c.Motion.Enabled {
 		report("motion.enabled", "the motion gate is not there yet in this version: remove it")
 	}
-}
-
-// The most corners of a polygon, which is what painting it costs.
-const maxCorners = 64
-
-func polygonProblem(polygon []Point) string {
-	if len(polygon) < 3 || len(polygon) > maxCorners {
-		return fmt.Sprintf("a polygon has 3 to %d corners, not %d", maxCorners, len(polygon))
-	}
-	for i, corner := range polygon {
-		if !inUnit(corner[:]) {
-			return fmt.Sprintf("corner %d is not two numbers x, y in 0..1", i+1)
-		}
-	}
-	return ""
 }
 
 func inUnit(values []float64) bool {

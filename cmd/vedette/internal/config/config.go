@@ -18,6 +18,7 @@ import (
 	"vedette/infer"
 	"vedette/mqtt"
 	"vedette/supervisor/cgroup"
+	"vedette/track"
 )
 
 // Where the service's layers are. A later one wins; one that is missing is silent.
@@ -40,6 +41,7 @@ type Config struct {
 	StateDir string           `yaml:"state_dir"`
 	Cameras  []capture.Camera `yaml:"cameras"`
 	Infer    infer.Config     `yaml:"infer"`
+	Track    track.Config     `yaml:"track"`
 	MQTT     mqtt.Config      `yaml:"mqtt"`
 	Web      Web              `yaml:"web"`
 	Log      Log              `yaml:"log"`
@@ -60,6 +62,7 @@ func Default() Config {
 	return Config{
 		StateDir: "/var/lib/vedette",
 		Infer:    infer.DefaultConfig(),
+		Track:    track.DefaultConfig(),
 		MQTT:     mqtt.DefaultConfig(),
 		Web:      Web{Listen: "127.0.0.1:8642"},
 		Log:      Log{Level: "info"},
@@ -150,6 +153,7 @@ func (c *Config) validate(report func(path, problem string)) {
 	capture.ValidateCameras(c.Cameras, below("cameras"))
 	c.Infer.Validate(below("infer."))
 	cgroup.ParseLimits(cgroup.Text(c.Infer.Limits), anyMemory, below("infer.limits."))
+	c.Track.Validate(below("track."))
 	c.MQTT.Validate(below("mqtt."))
 	if c.Web.Listen != "" {
 		host, _, err := net.SplitHostPort(c.Web.Listen)

@@ -109,6 +109,47 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"two sources", "cameras:\n  - name: a\n    source: {v4l2: {}, scene: {}}\n", []string{"v4l2 and scene"}},
 		{"region", small + "    region: [0.5, 0, 0.2, 1]\n", []string{"f.yaml:6:", "cameras[0].region: "}},
 		{"NaN", small + "    region: [.nan, 0, 1, 1]\n", []string{"cameras[0].region: "}},
+		{
+			"zone that crosses itself", small + "    zones:\n      gate: {polygon: [[0, 0], [1, 1], [1, 0], [0, 1]]}\n",
+			[]string{"f.yaml:7:23: cameras[0].zones.gate.polygon: it crosses itself: the edges from corner 1 and from corner 3 meet"},
+		},
+		{
+			"mask that crosses itself", small + "    masks: [[[0, 0], [1, 1], [1, 0], [0, 1]]]\n",
+			[]string{"f.yaml:6:13: cameras[0].masks[0]: it crosses itself"},
+		},
+		{
+			"zone out of range", small + "    zones:\n      gate: {polygon: [[0, 0], [1, 1.5], [1, 0]]}\n",
+			[]string{"f.yaml:7:23: cameras[0].zones.gate.polygon: corner 2 is not two numbers x, y in 0..1"},
+		},
+		{
+			"zone with a spike", small + "    zones:\n      gate: {polygon: [[0, 0], [1, 0], [0.5, 0]]}\n",
+			[]string{"f.yaml:7:", "run back over each other at corner 2"},
+		},
+		{
+			"zone with a corner twice", small + "    zones:\n      gate: {polygon: [[0, 0], [1, 0], [1, 1], [0, 0]]}\n",
+			[]string{"f.yaml:7:", "corners 1 and 4 are the same"},
+		},
+		{
+			"zones of one name", small + "    zones:\n      gate: {polygon: [[0, 0], [1, 0], [1, 1]]}\n      gate: {polygon: [[0, 0], [1, 0], [1, 1]]}\n",
+			[]string{"f.yaml:8:7: ", "gate"},
+		},
+		{
+			"zone and line of one name", small + "    zones: {gate: {polygon: [[0, 0], [1, 0], [1, 1]]}}\n    lines: {gate: {from: [0, 0], to: [1, 1]}}\n",
+			[]string{`f.yaml:7:19: cameras[0].lines.gate: name "gate" is taken by a zone`},
+		},
+		{
+			"zone's name", small + "    zones: {events: {polygon: [[0, 0], [1, 0], [1, 1]]}}\n",
+			[]string{`f.yaml:6:21: cameras[0].zones.events: name "events" is reserved`},
+		},
+		{
+			"line without a length", small + "    lines: {gate: {from: [0.5, 0.5], to: [0.5, 0.5]}}\n",
+			[]string{"f.yaml:6:42: cameras[0].lines.gate.to: it is the same as from"},
+		},
+		{
+			"zone's filter", small + "    zones: {gate: {polygon: [[0, 0], [1, 0], [1, 1]], filters: {car: {min_area: 0.5, max_area: 0.2}}}}\n",
+			[]string{"f.yaml:6:", "cameras[0].zones.gate.filters.car.min_area: 0.5 is more than max_area, 0.2"},
+		},
+		{"tracking", "track: {low: 2, timeout: 0s}\n", []string{"f.yaml:1:14: track.low: score 2 is outside 0..1", "track.timeout: 0s"}},
 		{"rotate", small + "    rotate: 45\n", []string{"f.yaml:6:13: cameras[0].rotate: 45 is not 0, 90, 180 or 270"}},
 		{"provider", "infer: {providers: [gpu]}\n", []string{`f.yaml:1:21: infer.providers[0]: "gpu" is none of`}},
 		{"threshold", "infer: {thresholds: {person: 4}}\n", []string{"infer.thresholds.person: score 4 is outside 0..1"}},

@@ -186,6 +186,7 @@ func changeable(before, after config.Config) error {
 		{"infer.workers", before.Infer.Workers, after.Infer.Workers},
 		{"infer.spare", before.Infer.Spare, after.Infer.Spare},
 		{"infer.deadlines", before.Infer.Deadlines, after.Infer.Deadlines},
+		{"track", before.Track, after.Track},
 		{"mqtt", before.MQTT, after.MQTT},
 		{"web", before.Web, after.Web},
 		{"log", before.Log, after.Log},
