@@ -1,0 +1,345 @@
+// Package store keeps installed model bundles on disk, and says which one of each name is in use.
+//
+//	models/NAME/sha256-…/     a bundle's files, as its manifest names them
+//	models/NAME/current       a link to the one in use
+//	models/NAME/previous      a link to the one before it, where rollback goes
+//	models/NAME/floor         the highest version that was ever there: a lower one is not taken
+//	models/trial.json         a switch that has yet to prove itself
+//
+// Each change is one rename: a power cut leaves the old or the new, never half.
+package store
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/semver"
+
+	"vedette/infer/bundle"
+)
+
+// The links' names, and what a folder that is being filled begins with.
+const (
+	current  = "current"
+	previous = "previous"
+	floor    = "floor"
+	incoming = ".incoming-"
+	idPrefix = "sha256-"
+)
+
+// Store is the folder of models. Its methods may be called by one process at a time that changes something; a lock sees to it.
+type Store struct{ root string }
+
+// New names the folder; it need not be there.
+func New(root string) Store { return Store{root} }
+
+// Installed is a bundle in the store.
+type Installed struct {
+	Name     string `json:"name"`
+	Version  uint64 `json:"version"`
+	ID       string `json:"id"`
+	Signed   bool   `json:"signed"`
+	Current  bool   `json:"current"`
+	Previous bool   `json:"previous"`
+	Size     int64  `json:"size_bytes"`
+
+	Manifest bundle.Manifest `json:"-"`
+	Folder   string          `json:"-"`
+}
+
+// Model is the path of the bundle's model.
+func (i Installed) Model() string { return filepath.Join(i.Folder, bundle.ModelFile) }
+
+// Policy is what a bundle has to meet to be taken or used.
+type Policy struct {
+	Keys          bundle.Keys
+	AllowUnsigned bool      // the operator answers for it
+	Now           time.Time // for expiry
+	Vedette       string    // this program's version; one that is no semantic version meets every demand
+	RuntimeAPI    int       // of the ONNX Runtime at hand, as 1.x's minor; 0: not known
+	Bound         int64     // bytes that all models may take; 0: none
+}
+
+// Check tells whether a bundle's manifest meets the policy, its signature apart.
+func (p Policy) Check(m bundle.Manifest) error {
+	if m.Expires != nil && !p.Now.Before(*m.Expires) {
+		return fmt.Errorf("it has expired on %s", m.Expires.UTC().Format(time.RFC3339))
+	}
+	if m.MinVedette != "" && semver.IsValid(p.Vedette) && semver.Compare(p.Vedette, m.MinVedette) < 0 {
+		return fmt.Errorf("it needs Vedette %s, and this is %s", m.MinVedette, p.Vedette)
+	}
+	if p.RuntimeAPI != 0 && m.RuntimeAPI > p.RuntimeAPI {
+		return fmt.Errorf("it needs ONNX Runtime 1.%d, and here is 1.%d", m.RuntimeAPI, p.RuntimeAPI)
+	}
+	return nil
+}
+
+// Add installs a bundle, and gives the one that is there already where it is the same. It does not use it. On an error nothing has
+// changed.
+func (s Store) Add(r *bundle.Reader, p Policy) (Installed, error) {
+	m := &r.Manifest
+	fail := func(err error) (Installed, error) {
+		return Installed{}, fmt.Errorf("model %s version %d is refused: %w", m.Name, m.Version, err)
+	}
+	if _, err := p.Keys.Verify(r.Text, r.Signature); err != nil && !(errors.Is(err, bundle.ErrUnsigned) && p.AllowUnsigned) {
+		return fail(err)
+	}
+	if err := p.Check(*m); err != nil {
+		return fail(err)
+	}
+	unlock, err := s.lock()
+	if err != nil {
+		return Installed{}, err
+	}
+	defer unlock()
+	there, err := s.versions(m.Name)
+	if err != nil {
+		return Installed{}, err
+	}
+	lowest, err := s.floor(m.Name)
+	if err != nil {
+		return Installed{}, err
+	}
+	if m.Version < lowest {
+		return fail(fmt.Errorf("version %d was here already, and an older one is not taken", lowest))
+	}
+	for _, i := range there {
+		if i.ID == r.ID() {
+			return i, nil
+		}
+		if i.Version == m.Version {
+			return fail(errors.New("a bundle of this version with other content is installed: count the version up"))
+		}
+	}
+	if err := s.makeRoom(m.Size(), p.Bound); err != nil {
+		return fail(err)
+	}
+	installed, err := s.extract(r)
+	if err != nil {
+		return fail(err)
+	}
+	return installed, s.own(m.Name)
+}
+
+func (s Store) extract(r *bundle.Reader) (Installed, error) {
+	home := s.home(r.Manifest.Name)
+	made := false
+	if _, err := os.Stat(home); errors.Is(err, fs.ErrNotExist) {
+		made = true
+	}
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return Installed{}, fmt.Errorf("cannot make its folder: %w", err)
+	}
+	folder, err := os.MkdirTemp(home, incoming)
+	if err != nil {
+		return Installed{}, fmt.Errorf("cannot make its folder: %w", err)
+	}
+	final := filepath.Join(home, r.ID())
+	err = r.Extract(folder)
+	if err == nil {
+		err = os.Chmod(folder, 0o755) //nolint:gosec // models are no secret, and the worker reads them
+	}
+	if err == nil {
+		err = writeAtomic(filepath.Join(home, floor), strconv.FormatUint(r.Manifest.Version, 10)+"\n")
+	}
+	if err == nil {
+		err = os.Rename(folder, final)
+	}
+	if err != nil {
+		err = errors.Join(err, os.RemoveAll(folder))
+		if made {
+			err = errors.Join(err, os.RemoveAll(home))
+		}
+		return Installed{}, err
+	}
+	if err := syncFolder(home); err != nil {
+		return Installed{}, err
+	}
+	return s.installed(r.Manifest.Name, r.ID())
+}
+
+// List gives what is installed, by name and version. Remains of an interrupted installation are not listed, and go with the next.
+func (s Store) List() ([]Installed, error) {
+	entries, err := os.ReadDir(s.root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the models: %w", err)
+	}
+	var all []Installed
+	for _, entry := range entries {
+		if !entry.IsDir() || bundle.ValidateName(entry.Name()) != nil {
+			continue
+		}
+		versions, err := s.versions(entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, versions...)
+	}
+	return all, nil
+}
+
+// Current gives the bundle of that name that is in use; fs.ErrNotExist where there is none.
+func (s Store) Current(name string) (Installed, error) { return s.linked(name, current) }
+
+// Previous gives the one that was in use before; fs.ErrNotExist where there is none.
+func (s Store) Previous(name string) (Installed, error) { return s.linked(name, previous) }
+
+func (s Store) linked(name, link string) (Installed, error) {
+	if err := bundle.ValidateName(name); err != nil {
+		return Installed{}, err
+	}
+	id, err := os.Readlink(filepath.Join(s.home(name), link))
+	if err != nil {
+		return Installed{}, err
+	}
+	return s.installed(name, id)
+}
+
+// Find gives an installed bundle: of that version, or the highest where version is 0.
+func (s Store) Find(name string, version uint64) (Installed, error) {
+	if err := bundle.ValidateName(name); err != nil {
+		return Installed{}, err
+	}
+	all, err := s.versions(name)
+	if err != nil {
+		return Installed{}, err
+	}
+	if len(all) == 0 {
+		return Installed{}, fmt.Errorf("no model %s is installed: see 'vedette model list'", name)
+	}
+	if version == 0 {
+		return all[len(all)-1], nil
+	}
+	for _, i := range all {
+		if i.Version == version {
+			return i, nil
+		}
+	}
+	return Installed{}, fmt.Errorf("model %s version %d is not installed: see 'vedette model list'", name, version)
+}
+
+func (s Store) versions(name string) ([]Installed, error) {
+	entries, err := os.ReadDir(s.home(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot list model %s: %w", name, err)
+	}
+	var all []Installed
+	for _, entry := range entries {
+		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), idPrefix) {
+			continue
+		}
+		i, err := s.installed(name, entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, i)
+	}
+	slices.SortFunc(all, func(a, b Installed) int { return cmp.Compare(a.Version, b.Version) })
+	return all, nil
+}
+
+func (s Store) installed(name, id string) (Installed, error) {
+	if !strings.HasPrefix(id, idPrefix) || strings.ContainsAny(id, "/\\") {
+		return Installed{}, fmt.Errorf("model %s: a link leads to %q, which is no bundle in the store", name, id)
+	}
+	folder := filepath.Join(s.home(name), id)
+	r, err := bundle.Open(folder)
+	if err != nil {
+		return Installed{}, err
+	}
+	if r.ID() != id || r.Manifest.Name != name {
+		return Installed{}, fmt.Errorf("model %s: %s was changed after it was installed: remove it and install it again", name, folder)
+	}
+	is := func(link string) bool {
+		target, err := os.Readlink(filepath.Join(s.home(name), link))
+		return err == nil && target == id
+	}
+	return Installed{
+		Name: name, Version: r.Manifest.Version, ID: id, Signed: len(r.Signature) > 0, Current: is(current), Previous: is(previous),
+		Size: r.Manifest.Size(), Manifest: r.Manifest, Folder: folder,
+	}, nil
+}
+
+// Verify reads an installed bundle whole and compares it with its manifest.
+func (s Store) Verify(i Installed) error {
+	r, err := bundle.Open(i.Folder)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return r.Check()
+}
+
+func (s Store) home(name string) string { return filepath.Join(s.root, name) }
+
+func (s Store) floor(name string) (uint64, error) {
+	path := filepath.Join(s.home(name), floor)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot read which version of model %s was here: %w", name, err)
+	}
+	version, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %q is no version: write the highest version that was ever installed into it", path, text)
+	}
+	return version, nil
+}
+
+// makeRoom removes what is neither in use nor the way back, oldest first, until so many more bytes fit; and what interrupted
+// installations left.
+func (s Store) makeRoom(more, bound int64) error {
+	left, err := filepath.Glob(filepath.Join(s.root, "*", incoming+"*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range left {
+		if err := os.RemoveAll(folder); err != nil {
+			return fmt.Errorf("cannot remove what an interrupted installation left: %w", err)
+		}
+	}
+	if bound == 0 {
+		return nil
+	}
+	all, err := s.List()
+	if err != nil {
+		return err
+	}
+	used := more
+	for _, i := range all {
+		used += i.Size
+	}
+	for _, i := range all {
+		if used <= bound {
+			return nil
+		}
+		if i.Current || i.Previous {
+			continue
+		}
+		if err := os.RemoveAll(i.Folder); err != nil {
+			return fmt.Errorf("cannot make room: %w", err)
+		}
+		used -= i.Size
+	}
+	if used > bound {
+		return fmt.Errorf("with it the models would take %d MiB, and %d may: models in use and those before them are not removed",
+			used>>20, bound>>20)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Trial is a switch that has yet to prove itself. It is on disk, so that a service which the new model takes down with it finds
+// the way back at its next start.
+type Trial struct {
+	Name   string `json:"name"`
+	ID     string `json:"id"`     // of the new one
+	Starts int    `json:"starts"` // of the service since the switch
+}
+
+const trialFile = "trial.json"
+
+// MaxStarts is how often a service may start on trial: the first start is the switch itself, a second may be a power cut.
+const MaxStarts = 3
+
+// Use makes a bundle the one in use, on trial; the one that was becomes the previous one.
+func (s Store) Use(i Installed) error {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	before, err := s.Current(i.Name)
+	switch {
+	case err == nil && before.ID == i.ID:
+		return nil
+	case err == nil:
+		if err := s.link(i.Name, previous, before.ID); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := s.setTrial(Trial{Name: i.Name, ID: i.ID}); err != nil {
+		return err
+	}
+	return errors.Join(s.link(i.Name, current, i.ID), s.own(i.Name))
+}
+
+// Rollback makes the previous bundle the one in use again, and gives it. The other one becomes the previous one.
+func (s Store) Rollback(name string) (Installed, error) {
+	unlock, err := s.lock()
+	if err != nil {
+		return Installed{}, err
+	}
+	defer unlock()
+	before, err := s.Previous(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Installed{}, fmt.Errorf("model %s has no previous version to go back to", name)
+	}
+	if err != nil {
+		return Installed{}, err
+	}
+	now, err := s.Current(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Installed{}, err
+	}
+	if err := s.link(name, current, before.ID); err != nil {
+		return Installed{}, err
+	}
+	if now.ID != "" {
+		if err := s.link(name, previous, now.ID); err != nil {
+			return Installed{}, err
+		}
+	}
+	if err := errors.Join(s.EndTrial(), s.own(name)); err != nil {
+		return Installed{}, err
+	}
+	return s.Current(name)
+}
+
+// Trial gives the switch that is on trial; ok tells whether there is one.
+func (s Store) Trial() (trial Trial, ok bool, err error) {
+	text, err := os.ReadFile(filepath.Join(s.root, trialFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return Trial{}, false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &trial)
+	}
+	if err != nil {
+		return Trial{}, false, fmt.Errorf("cannot read which model is on trial: %w", err)
+	}
+	return trial, true, nil
+}
+
+// Start counts a start of the service, and tells whether the switch on trial has had enough of them.
+func (s Store) Start() (trial Trial, ok, spent bool, err error) {
+	trial, ok, err = s.Trial()
+	if err != nil || !ok {
+		return Trial{}, false, false, err
+	}
+	trial.Starts++
+	return trial, true, trial.Starts > MaxStarts, s.setTrial(trial)
+}
+
+// EndTrial says that the switch is proved, or undone.
+func (s Store) EndTrial() error {
+	if err := os.Remove(filepath.Join(s.root, trialFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot end the model's trial: %w", err)
+	}
+	return nil
+}
+
+func (s Store) setTrial(trial Trial) error {
+	text, err := json.Marshal(trial)
+	if err != nil {
+		return fmt.Errorf("cannot note which model is on trial: %w", err)
+	}
+	path := filepath.Join(s.root, trialFile)
+	return errors.Join(writeAtomic(path, string(text)+"\n"), s.give(path))
+}
+
+// link points a link of a name's folder somewhere else, in one step.
+func (s Store) link(name, link, id string) error {
+	path := filepath.Join(s.home(name), link)
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot switch model %s: %w", name, err)
+	}
+	if err := os.Symlink(id, temporary); err != nil {
+		return fmt.Errorf("cannot switch model %s: %w", name, err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fmt.Errorf("cannot switch model %s: %w", name, err)
+	}
+	return syncFolder(s.home(name))
+}
+
+// lockWithin is how long another change of the store is waited for: an installation of a large bundle.
+const lockWithin = time.Minute
+
+// lock keeps other processes from changing the store, until unlock. (flock(2): it goes with the process.)
+func (s Store) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(s.root, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make the folder of models: %w", err)
+	}
+	folder, err := os.Open(s.root)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the folder of models: %w", err)
+	}
+	deadline := time.Now().Add(lockWithin)
+	for {
+		err := unix.Flock(int(folder.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { folder.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w: does another 'vedette model' run?", s.root, err), folder.Close())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// own gives what root has written to whom the folder around the store belongs: the service has to switch back by itself.
+func (s Store) own(name string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return errors.Join(s.give(s.root), filepath.WalkDir(s.home(name), func(path string, _ fs.DirEntry, err error) error {
+		return errors.Join(err, s.give(path))
+	}))
+}
+
+func (s Store) give(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(s.root))
+	if err != nil {
+		return fmt.Errorf("cannot tell whose the models are: %w", err)
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil {
+		return fmt.Errorf("cannot give the models to the service: %w", err)
+	}
+	return nil
+}
+
+// writeAtomic replaces a small file as a whole.
+func writeAtomic(path, text string) error {
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	_, err = file.WriteString(text)
+	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot write %s: %w", path, err), os.Remove(file.Name()))
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("cannot sync: %w", err)
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
