@@ -21,8 +21,8 @@ type Reader struct {
 	Manifest  Manifest
 	Text      []byte // the manifest's bytes, which are signed
 	Signature []byte // empty where there is none
-	members members
-	closer  io.Closer
+	members   members
+	closer    io.Closer
 }
 
 // members gives the files that follow the manifest.

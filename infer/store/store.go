@@ -166,6 +166,21 @@ func (s Store) extract(r *bundle.Reader) (Installed, error) {
 	return s.installed(r.Manifest.Name, r.ID())
 }
 
+// Scratch is a folder of the store's for what is being fetched or made, on the file system that it will be installed on.
+func (s Store) Scratch() (string, error) {
+	folder := filepath.Join(s.root, incoming+"scratch")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("cannot make room in the folder of models: %w", err)
+	}
+	return folder, nil
+}
+
+// Next is the version that a model without one gets: above all that were ever there.
+func (s Store) Next(name string) (uint64, error) {
+	highest, err := s.floor(name)
+	return highest + 1, err
+}
+
 // List gives what is installed, by name and version. Remains of an interrupted installation are not listed, and go with the next.
 func (s Store) List() ([]Installed, error) {
 	entries, err := os.ReadDir(s.root)

@@ -83,7 +83,9 @@ func (s signer) pack(t *testing.T, version uint64, model string, change func(*bu
 	return path
 }
 
-func (s signer) policy() Policy { return Policy{Keys: s.keys, Now: created.Add(time.Hour), Vedette: "v1.2.0", RuntimeAPI: 20} }
+func (s signer) policy() Policy {
+	return Policy{Keys: s.keys, Now: created.Add(time.Hour), Vedette: "v1.2.0", RuntimeAPI: 20}
+}
 
 func add(t *testing.T, s Store, path string, p Policy) (Installed, error) {
 	t.Helper()

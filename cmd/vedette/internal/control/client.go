@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,25 +46,50 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.do(ctx, http.MethodPost, "/v1/reload", nil)
 }
 
+// UseModel has the service switch to an installed version of a model, 0 for the highest, and waits until it has.
+func (c *Client) UseModel(ctx context.Context, name string, version uint64) error {
+	return c.send(ctx, "/v1/model/use", ModelChoice{name, version})
+}
+
+// RollbackModel has the service go back to the version before.
+func (c *Client) RollbackModel(ctx context.Context, name string) error {
+	return c.send(ctx, "/v1/model/rollback", ModelChoice{Name: name})
+}
+
+func (c *Client) send(ctx context.Context, path string, body any) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("cannot ask the service: %w", err)
+	}
+	return c.request(ctx, http.MethodPost, path, bytes.NewReader(text), nil)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, "http://vedette"+path, http.NoBody)
+	return c.request(ctx, method, path, http.NoBody, into)
+}
+
+// ErrNotRunning says that no service answers.
+var ErrNotRunning = errors.New("the service does not run")
+
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://vedette"+path, body)
 	if err != nil {
 		return fmt.Errorf("cannot ask the service: %w", err)
 	}
 	response, err := c.http.Do(request)
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("the service does not run: nothing answers at %s", c.path)
+		return fmt.Errorf("%w: nothing answers at %s", ErrNotRunning, c.path)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("cannot ask the service: %s is for root and the group vedette: use sudo, or join the group", c.path)
 	case err != nil:
 		return fmt.Errorf("cannot ask the service: %w", err)
 	}
 	defer response.Body.Close()
-	body := json.NewDecoder(io.LimitReader(response.Body, maxAnswer))
+	answer := json.NewDecoder(io.LimitReader(response.Body, maxAnswer))
 	if response.StatusCode != http.StatusOK {
 		var problem Problem
-		if err := body.Decode(&problem); err != nil {
+		if err := answer.Decode(&problem); err != nil {
 			return fmt.Errorf("the service answers %s", response.Status)
 		}
 		return errors.New(problem.Error)
@@ -71,7 +97,7 @@ func (c *Client) do(ctx context.Context, method, path string, into any) error {
 	if into == nil {
 		return nil
 	}
-	if err := body.Decode(into); err != nil {
+	if err := answer.Decode(into); err != nil {
 		return fmt.Errorf("cannot read the service's answer: %w", err)
 	}
 	return nil

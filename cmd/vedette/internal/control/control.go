@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -39,6 +40,16 @@ type Service interface {
 	Health() payload.Health
 	// Reload reads the configuration anew; an error means that nothing has changed.
 	Reload(ctx context.Context) error
+	// UseModel switches to an installed version of a model, 0 for the highest; an error means that nothing has changed.
+	UseModel(ctx context.Context, name string, version uint64) error
+	// RollbackModel goes back to the version before.
+	RollbackModel(ctx context.Context, name string) error
+}
+
+// ModelChoice is the body of a request about models.
+type ModelChoice struct {
+	Name    string `json:"name"`
+	Version uint64 `json:"version"` // 0: the highest
 }
 
 // Problem is the body of an answer that is not good.
@@ -52,6 +63,7 @@ const (
 	reloadWithin  = 2 * time.Minute // a reload loads a new model to see whether it works
 	goodbyeWithin = 500 * time.Millisecond
 	maxHeader     = 8 << 10
+	maxBody       = 4 << 10
 )
 
 // Listener is a socket that Listen made.
@@ -114,19 +126,45 @@ func handler(service Service) http.Handler {
 	mux.HandleFunc("GET /v1/health", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, service.Health())
 	})
-	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), reloadWithin)
-		defer cancel()
-		if err := service.Reload(ctx); err != nil {
-			answer(w, http.StatusUnprocessableEntity, Problem{err.Error()})
-			return
+	change := func(path string, carryOut func(context.Context, *http.Request) error) {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), reloadWithin)
+			defer cancel()
+			if err := carryOut(ctx, r); err != nil {
+				answer(w, http.StatusUnprocessableEntity, Problem{err.Error()})
+				return
+			}
+			answer(w, http.StatusOK, service.Health())
+		})
+	}
+	change("/v1/reload", func(ctx context.Context, _ *http.Request) error { return service.Reload(ctx) })
+	change("/v1/model/use", func(ctx context.Context, r *http.Request) error {
+		choice, err := modelChoice(r)
+		if err != nil {
+			return err
 		}
-		answer(w, http.StatusOK, service.Health())
+		return service.UseModel(ctx, choice.Name, choice.Version)
+	})
+	change("/v1/model/rollback", func(ctx context.Context, r *http.Request) error {
+		choice, err := modelChoice(r)
+		if err != nil {
+			return err
+		}
+		return service.RollbackModel(ctx, choice.Name)
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, Problem{"nothing is at " + r.Method + " " + r.URL.Path})
 	})
 	return mux
+}
+
+func modelChoice(r *http.Request) (choice ModelChoice, err error) {
+	body := json.NewDecoder(io.LimitReader(r.Body, maxBody))
+	body.DisallowUnknownFields()
+	if err := body.Decode(&choice); err != nil {
+		return choice, fmt.Errorf("cannot read which model: %w", err)
+	}
+	return choice, nil
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

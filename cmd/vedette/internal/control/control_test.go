@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -24,6 +25,14 @@ type service struct{ reload error }
 func (service) State() payload.State           { return payload.State{V: 1, Device: "d1"} }
 func (service) Health() payload.Health         { return payload.Health{V: 1, Health: payload.HealthGood} }
 func (s service) Reload(context.Context) error { return s.reload }
+func (s service) UseModel(_ context.Context, name string, version uint64) error {
+	return fmt.Errorf("used %s version %d", name, version)
+}
+
+func (s service) RollbackModel(_ context.Context, name string) error {
+	return fmt.Errorf("rolled back %s", name)
+}
+
 func serve(t *testing.T, s Service) (*Client, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "control.sock")
@@ -59,6 +68,12 @@ func TestTheCommandLineTalksToTheService(t *testing.T) {
 	}
 	if err := client.Reload(t.Context()); err == nil || err.Error() != refusal.Error() {
 		t.Errorf("reload: %v", err)
+	}
+	if err := client.UseModel(t.Context(), "yard", 7); err == nil || err.Error() != "used yard version 7" {
+		t.Errorf("use of a model: %v", err)
+	}
+	if err := client.RollbackModel(t.Context(), "yard"); err == nil || err.Error() != "rolled back yard" {
+		t.Errorf("rollback of a model: %v", err)
 	}
 	if err := client.do(t.Context(), "DELETE", "/v1/state", nil); err == nil || !strings.Contains(err.Error(), "DELETE /v1/state") {
 		t.Errorf("an unknown request: %v", err)

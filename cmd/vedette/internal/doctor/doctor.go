@@ -94,7 +94,7 @@ func Examine(ctx context.Context, o Options) Report {
 	path, modelErr := pipeline.ModelPath(o.Config.Infer.Model, o.Config.StateDir)
 	add(foundModel(path, o.Config.Infer.Model != pipeline.DefaultModel, modelErr))
 	if err == nil && modelErr == nil {
-		model, probeErr := pipeline.Probe(ctx, o.Config, o.Executable, nil, o.Logger)
+		model, _, probeErr := pipeline.Probe(ctx, o.Config, o.Executable, nil, nil, o.Logger)
 		add(inference(model, o.Config.Infer, probeErr))
 		if probeErr == nil {
 			report.Model = &model

@@ -131,7 +131,8 @@ func (p *Pipeline) Reload(ctx context.Context, cfg config.Config) error {
 	}
 	newWork := !reflect.DeepEqual(before.Infer, cfg.Infer)
 	if newWork {
-		if _, err := Probe(ctx, cfg, p.opts.Executable, p.opts.Tree, p.opts.Logger.With("purpose", "try the new configuration")); err != nil {
+		logger := p.opts.Logger.With("purpose", "try the new configuration")
+		if _, _, err := Probe(ctx, cfg, p.opts.Executable, p.opts.Tree, nil, logger); err != nil {
 			return fmt.Errorf("the new model was tried and does not work: %w", err)
 		}
 	}

@@ -1,23 +1,38 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"vedette/infer/store"
 )
 
 // DefaultModel is the model that the configuration names when it is silent.
 const DefaultModel = "coco"
 
-// ModelPath finds the .onnx file of a configured model: a path as it is; a name in the state directory, then in what the
-// packages install. VEDETTE_MODEL stands in for the default model alone, so that it never overrides a choice.
+// Models is where model bundles are installed.
+func Models(stateDir string) store.Store { return store.New(filepath.Join(stateDir, "models")) }
+
+// ModelPath finds the .onnx file of a configured model: a path as it is; of a name the bundle in use, then a file in the state
+// directory, then what the packages install. VEDETTE_MODEL stands in for the default model alone, so that it never overrides a
+// choice.
 func ModelPath(model, stateDir string) (string, error) {
 	if strings.Contains(model, "/") || strings.HasSuffix(model, ".onnx") {
 		return model, exists(model)
 	}
 	if path := os.Getenv("VEDETTE_MODEL"); path != "" && model == DefaultModel {
 		return path, exists(path)
+	}
+	installed, err := Models(stateDir).Current(model)
+	if err == nil {
+		return installed.Model(), nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
 	}
 	places := []string{
 		filepath.Join(stateDir, "models", model+".onnx"),
@@ -28,8 +43,8 @@ func ModelPath(model, stateDir string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("model %q is not there: neither %s; give infer.model a path, or install the model",
-		model, strings.Join(places, " nor "))
+	return "", fmt.Errorf("model %q is not there: neither %s nor a bundle in use; give infer.model a path, or install the model "+
+		"(vedette model add)", model, strings.Join(places, " nor "))
 }
 
 func exists(path string) error {

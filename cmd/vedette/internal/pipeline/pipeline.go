@@ -80,6 +80,8 @@ type Pipeline struct {
 	started      outcome
 	giveUp       atomic.Pointer[context.CancelCauseFunc] // ends Run
 	memory       atomic.Pointer[payload.Degradation]     // nil while the machine has enough
+	modelNote    atomic.Pointer[payload.Degradation]     // nil unless a model was rolled back
+	failures     atomic.Uint64                           // of workers
 	longestStart time.Duration                           // until started; then the service ends
 
 	reloading    sync.Mutex
@@ -105,6 +107,7 @@ func New(opts Options) (*Pipeline, error) {
 	if err := p.identify(); err != nil {
 		return nil, err
 	}
+	p.startTrial()
 	p.client = client.New(client.Options{
 		Workers:       opts.Config.Infer.Workers,
 		RunDeadline:   opts.Config.Infer.Deadlines.Run,
@@ -198,6 +201,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	faultsDone := p.stage(ctx, p.keepFaults)
 	workersDone := p.stage(ctx, p.runWorkers)
 	memoryDone := p.stage(ctx, p.watchMemory)
+	trialDone := p.stage(ctx, p.watchTrial)
 	told := make(chan error, 1)
 	go func() {
 		told <- p.tellSystemd(ctx)
@@ -207,7 +211,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.runCameras(ctx)
 	stop()
 
-	err := errors.Join(<-told, memoryDone(), workersDone(), faultsDone(), stateDone(), mqttDone(), webDone(), watchdogDone())
+	err := errors.Join(<-told, trialDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), mqttDone(), webDone(), watchdogDone())
 	if p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
 	}
@@ -296,6 +300,7 @@ func (p *Pipeline) touch() {
 // publishFault counts and publishes a fault, and hands it to keepFaults.
 func (p *Pipeline) publishFault(fault supervisor.Fault) {
 	p.records.Fault(fault)
+	p.failures.Add(1)
 	message := faultMessage(fault)
 	text, err := json.Marshal(message)
 	if err != nil {

@@ -64,8 +64,10 @@ func (p *Pipeline) State() payload.State {
 			Remedy: "use a kernel with Landlock and seccomp, and let the service manager or container allow them",
 		})
 	}
-	if d := p.memory.Load(); d != nil {
-		state.Degraded = append(state.Degraded, *d)
+	for _, d := range []*payload.Degradation{p.memory.Load(), p.modelNote.Load()} {
+		if d != nil {
+			state.Degraded = append(state.Degraded, *d)
+		}
 	}
 	if d, is := p.webDegradation(); is {
 		state.Degraded = append(state.Degraded, d)

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"vedette/cmd/vedette/internal/config"
+	"vedette/cmd/vedette/internal/control"
+	"vedette/cmd/vedette/internal/logging"
+	"vedette/cmd/vedette/internal/pipeline"
+	"vedette/infer"
+	"vedette/infer/bundle"
+	"vedette/infer/store"
+)
+
+// keysFolder is where an operator puts the public keys whose bundles are taken.
+const keysFolder = "/etc/vedette/keys.d"
+
+// mostModels is what all installed models may take on disk.
+const mostModels = 4 << 30
+
+func modelCommand(env env) *cobra.Command {
+	m := &models{env: env}
+	cmd := &cobra.Command{
+		Use:   "model",
+		Short: "Install models, switch between them, go back",
+		Long: `Install models, switch between them, go back. A model comes as a signed bundle: its manifest names each file by hash, and is signed
+with minisign. The public keys whose bundles are taken lie in ` + keysFolder + ` (*.pub).`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return usageError{errors.New("model needs one of add, list, use, rollback, verify and pack")}
+		},
+	}
+	cmd.PersistentFlags().StringVar(&m.file, "config", "", "configuration file")
+	cmd.PersistentFlags().StringVar(&m.keys, "keys", keysFolder, "folder of public keys")
+	cmd.AddCommand(m.addCommand(), m.listCommand(), m.useCommand(), m.rollbackCommand(), m.verifyCommand(), packCommand(env))
+	return cmd
+}
+
+// models is what the commands about models have in common.
+type models struct {
+	env
+	file string // the configuration's
+	keys string // folder
+}
+
+// open gives the configuration and the store that it leads to.
+func (m *models) open() (config.Config, store.Store, error) {
+	layers, err := configLayers(m.file)
+	if err != nil {
+		return config.Config{}, store.Store{}, err
+	}
+	cfg, err := config.Load(layers...)
+	if err != nil {
+		return config.Config{}, store.Store{}, err
+	}
+	return cfg, pipeline.Models(cfg.StateDir), nil
+}
+
+func (m *models) policy() (store.Policy, error) {
+	keys, err := bundle.ReadKeys(m.keys)
+	if err != nil {
+		return store.Policy{}, err
+	}
+	return store.Policy{Keys: keys, Now: earliest(time.Now()), Vedette: version, Bound: mostModels}, nil
+}
+
+// earliest is now, but not before this program was made: a board without a battery boots in the past, where nothing has expired.
+func earliest(now time.Time) time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return now
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.time" {
+			if built, err := time.Parse(time.RFC3339, setting.Value); err == nil && now.Before(built) {
+				return built
+			}
+		}
+	}
+	return now
+}
+
+func (m *models) listCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List installed models",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, models, err := m.open()
+			if err != nil {
+				return err
+			}
+			all, err := models.List()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(m.stdout, append([]store.Installed{}, all...))
+			}
+			table := tabwriter.NewWriter(m.stdout, 0, 0, 2, ' ', 0)
+			for _, i := range all {
+				fmt.Fprintf(table, "%s\t%d\t%s\t%.1f MiB\t%s\n", i.Name, i.Version, i.ID[:19], float64(i.Size)/(1<<20), role(i))
+			}
+			return table.Flush()
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func role(i store.Installed) string {
+	var words []string
+	if i.Current {
+		words = append(words, "in use")
+	}
+	if i.Previous {
+		words = append(words, "the one before")
+	}
+	if !i.Signed {
+		words = append(words, "not signed")
+	}
+	return strings.Join(words, ", ")
+}
+
+func (m *models) useCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "use NAME[@VERSION]",
+		Short: "Switch to an installed model, on trial",
+		Long: `Switch to an installed model: the highest version, or the one named. It is tried first, in a worker of its own and with the bundle's
+own pictures. Then it is on trial for two minutes: if workers fail with it, the one before comes back by itself.`,
+		Args: exactly("NAME[@VERSION]"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, version, err := parseChoice(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			cfg, models, err := m.open()
+			if err != nil {
+				return err
+			}
+			chosen, err := models.Find(name, version)
+			if err != nil {
+				return err
+			}
+			err = control.Dial(control.Path(os.Getenv)).UseModel(cmd.Context(), name, chosen.Version)
+			if errors.Is(err, control.ErrNotRunning) {
+				err = m.useOffline(cmd.Context(), cfg, models, chosen)
+			}
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(m.stdout, "model %s version %d is in use\n", name, chosen.Version)
+			return err
+		},
+	}
+}
+
+// useOffline switches while no service runs: it takes the model, on trial, when it starts.
+func (m *models) useOffline(ctx context.Context, cfg config.Config, models store.Store, chosen store.Installed) error {
+	policy, err := m.policy()
+	if err != nil {
+		return err
+	}
+	if err := policy.Check(chosen.Manifest); err != nil {
+		return fmt.Errorf("model %s version %d is not used: %w", chosen.Name, chosen.Version, err)
+	}
+	if err := models.Verify(chosen); err != nil {
+		return err
+	}
+	cfg.Infer.Model = chosen.Model()
+	_, err = pipeline.SelfTest(ctx, chosen, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
+		return probe(ctx, cfg, pictures)
+	})
+	if err != nil {
+		return fmt.Errorf("model %s version %d is not used: it was tried and does not work: %w", chosen.Name, chosen.Version, err)
+	}
+	fmt.Fprintf(m.stderr, "the service does not run: it takes the model when it starts\n")
+	return models.Use(chosen)
+}
+
+func probe(ctx context.Context, cfg config.Config, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
+	executable, err := os.Executable()
+	if err != nil {
+		return infer.Model{}, nil, fmt.Errorf("cannot find this program's own file: %w", err)
+	}
+	return pipeline.Probe(ctx, cfg, executable, nil, pictures, logging.New(io.Discard, slog.LevelError))
+}
+
+func (m *models) rollbackCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rollback NAME",
+		Short: "Go back to the version that was in use before",
+		Args:  exactly("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, models, err := m.open()
+			if err != nil {
+				return err
+			}
+			err = control.Dial(control.Path(os.Getenv)).RollbackModel(cmd.Context(), args[0])
+			if errors.Is(err, control.ErrNotRunning) {
+				_, err = models.Rollback(args[0])
+			}
+			if err != nil {
+				return err
+			}
+			now, err := models.Current(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(m.stdout, "model %s version %d is in use\n", now.Name, now.Version)
+			return err
+		},
+	}
+}
+
+func (m *models) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify BUNDLE|NAME[@VERSION]",
+		Short: "Check a bundle, or an installed model, against its manifest and signature",
+		Args:  exactly("BUNDLE or NAME[@VERSION]"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			path := args[0]
+			if name, version, err := parseChoice(path); err == nil && !strings.Contains(path, ".") {
+				_, models, err := m.open()
+				if err != nil {
+					return err
+				}
+				chosen, err := models.Find(name, version)
+				if err != nil {
+					return err
+				}
+				path = chosen.Folder
+			}
+			return m.verify(path)
+		},
+	}
+}
+
+func (m *models) verify(path string) error {
+	policy, err := m.policy()
+	if err != nil {
+		return err
+	}
+	r, err := bundle.Open(path)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	signer, err := policy.Keys.Verify(r.Text, r.Signature)
+	if err == nil {
+		err = policy.Check(r.Manifest)
+	}
+	if err == nil {
+		err = r.Check()
+	}
+	if err != nil {
+		return fmt.Errorf("model %s version %d: %w", r.Manifest.Name, r.Manifest.Version, err)
+	}
+	_, err = fmt.Fprintf(m.stdout, "good: model %s version %d, signed by %s, %s\n", r.Manifest.Name, r.Manifest.Version, signer, r.ID())
+	return err
+}
+
+// parseChoice reads NAME or NAME@VERSION; version 0 is the highest.
+func parseChoice(text string) (name string, version uint64, err error) {
+	name, number, given := strings.Cut(text, "@")
+	if err := bundle.ValidateName(name); err != nil {
+		return "", 0, err
+	}
+	if given {
+		if version, err = strconv.ParseUint(number, 10, 64); err != nil || version == 0 {
+			return "", 0, fmt.Errorf("%q is no version: they count from 1", number)
+		}
+	}
+	return name, version, nil
+}
+
+// exactly is what a command takes that needs one argument.
+func exactly(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usageError{fmt.Errorf("%s needs %s", cmd.CommandPath(), what)}
+		}
+		return nil
+	}
+}
