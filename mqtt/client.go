@@ -12,6 +12,7 @@ import (
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 
+	"vedette/mqtt/outbox"
 	"vedette/mqtt/payload"
 )
 
@@ -20,6 +21,7 @@ const (
 	connectTimeout = 10 * time.Second
 	writeTimeout   = 10 * time.Second // of one message, its acknowledgement included
 	goodbyeTimeout = time.Second      // for what is under way or queued, and for offline, at the end
+	closeTimeout   = 5 * time.Second  // of the outbox: a disk may hang
 	keepAlive      = 20 * time.Second // a half-open link is noticed within keepAlive + pingTimeout
 	pingTimeout    = 10 * time.Second
 )
@@ -31,6 +33,8 @@ type Options struct {
 	ClientID string
 	// Subscriptions are taken anew with each connection.
 	Subscriptions []Subscription
+	// Outbox keeps events until the broker has them; the client runs it. Nil: one in memory alone.
+	Outbox *outbox.Outbox
 	// Progress is called as Run goes round: each second of a connection, for each message, and around each try to
 	// connect. It must not block. Nil: nobody looks.
 	Progress func()
@@ -47,22 +51,25 @@ const progressEvery = time.Second
 // Client keeps a connection to one of the brokers. Its publishing methods never block and may be called from any
 // goroutine, with or without a connection.
 type Client struct {
-	opts  Options
-	queue *queue
+	opts   Options
+	queue  *queue
+	outbox *outbox.Outbox
 
-	mu     sync.Mutex // guards status
-	status Status
+	mu        sync.Mutex // guards the rest
+	status    Status
+	oversized bool // an event was too large, which has been said
 }
 
 // Status is what a Client knows of its connection.
 type Status struct {
 	Connected bool
-	Broker    string // the one that is or was last tried
-	LastError string // why the last connection ended or could not be made
-	Queued    int
-	Dropped   uint64   // messages that were given up
+	Broker    string   // the one that is or was last tried
+	LastError string   // why the last connection ended or could not be made
+	Queued    int      // but for events
+	Dropped   uint64   // messages that were given up, but for events
 	Denied    []string // filters of subscriptions that the broker does not grant
 	Published uint64   // messages that reached the connection; with QoS 1, that were acknowledged
+	Outbox    outbox.Status
 }
 
 // New makes a client. Nothing happens before Run.
@@ -76,7 +83,10 @@ func New(opts Options) (*Client, error) {
 	if opts.Progress == nil {
 		opts.Progress = func() {}
 	}
-	return &Client{opts: opts, queue: newQueue()}, nil
+	if opts.Outbox == nil {
+		opts.Outbox = outbox.Open(outbox.Options{Clock: func() outbox.Stamp { return outbox.Stamp{} }, Logger: opts.Logger})
+	}
+	return &Client{opts: opts, queue: newQueue(), outbox: opts.Outbox}, nil
 }
 
 // PublishDetections publishes one frame's message, best effort, at QoS 0. It copies payload.
@@ -84,8 +94,22 @@ func (c *Client) PublishDetections(topic string, payload []byte) {
 	c.queue.addDetections(topic, payload)
 }
 
-// PublishFault publishes at QoS 1, not retained. The client takes payload over.
-func (c *Client) PublishFault(topic string, payload []byte) { c.queue.addFault(topic, payload) }
+// PublishEvent publishes at QoS 1, not retained, at least once and in order, also when the broker is away for long. encode
+// appends the payload to dst: with the epoch and the seq by which subscribers know the message again. It is called once,
+// before PublishEvent comes back, under a lock that all events share: it must neither block nor publish.
+func (c *Client) PublishEvent(topic string, encode func(dst []byte, epoch string, seq uint64) []byte) {
+	err := c.outbox.Append(topic, encode)
+	if err == nil {
+		return
+	}
+	c.mu.Lock()
+	said := c.oversized
+	c.oversized = true
+	c.mu.Unlock()
+	if !said {
+		c.opts.Logger.Error("an event is not published; further ones like it are only counted", "topic", topic, "error", err)
+	}
+}
 
 // SetRetained sets a retained topic's value, which is published now and after each reconnection. The client takes payload
 // over.
@@ -97,7 +121,7 @@ func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.status
-	s.Queued, s.Dropped = queued, s.Dropped+dropped
+	s.Queued, s.Dropped, s.Outbox = queued, s.Dropped+dropped, c.outbox.Status()
 	return s
 }
 
@@ -107,8 +131,28 @@ func (c *Client) change(f func(*Status)) {
 	f(&c.status)
 }
 
-// Run keeps a connection until ctx ends; then it publishes what is queued and `offline`, and disconnects.
+// Run keeps a connection until ctx ends; then it publishes what is queued and `offline`, disconnects, and closes the outbox.
 func (c *Client) Run(ctx context.Context) error {
+	disk, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	closed := make(chan error, 1)
+	go func() { closed <- c.outbox.Run(disk) }()
+	err := c.keepConnected(ctx)
+	end()
+	timer := time.NewTimer(closeTimeout)
+	defer timer.Stop()
+	select {
+	case problem := <-closed:
+		if problem != nil {
+			c.opts.Logger.Error("the outbox did not close in good order", "error", problem)
+		}
+	case <-timer.C:
+		c.opts.Logger.Error("the outbox does not close: the disk hangs", "waited", closeTimeout)
+	}
+	return err
+}
+
+func (c *Client) keepConnected(ctx context.Context) error {
 	var backoff backoff
 	said := map[string]string{} // what was last wrong with each broker: it is said once, not at each try
 	for i := 0; ; i++ {
@@ -186,69 +230,6 @@ func (c *Client) connection(ctx context.Context, broker string) error {
 	if err := c.subscribe(link, client); err != nil {
 		return err
 	}
-	progress := time.NewTicker(progressEvery)
-	defer progress.Stop()
-	for {
-		if err := c.drain(link, client); err != nil {
-			return err
-		}
-		select {
-		case <-c.queue.wake:
-		case <-progress.C:
-			c.opts.Progress()
-		case err := <-lost:
-			return fmt.Errorf("connection lost: %w", err)
-		case <-ctx.Done():
-			return c.goodbye(link, client)
-		}
-	}
-}
-
-// drain publishes until the queue is empty.
-func (c *Client) drain(ctx context.Context, client paho.Client) error {
-	var scratch []byte
-	for {
-		m, ok := c.queue.next(scratch)
-		if !ok {
-			return nil
-		}
-		if err := c.publish(ctx, client, m); err != nil {
-			c.queue.putBack(m)
-			return err
-		}
-		if m.qos == 0 {
-			scratch = m.payload
-		}
-	}
-}
-
-func (c *Client) goodbye(ctx context.Context, client paho.Client) error {
-	if err := c.drain(ctx, client); err != nil {
-		return err
-	}
-	offline := message{topic: c.opts.Topics.Status(), payload: []byte(payload.Offline), qos: 1, retained: true}
-	return c.publish(ctx, client, offline)
-}
-
-func (c *Client) publish(ctx context.Context, client paho.Client, m message) error {
-	c.opts.Progress()
-	token := client.Publish(m.topic, m.qos, m.retained, m.payload)
-	if err := await(ctx, token, writeTimeout); err != nil {
-		return fmt.Errorf("cannot publish to %s: %w", m.topic, err)
-	}
-	c.change(func(s *Status) { s.Published++ })
-	return nil
-}
-
-func await(ctx context.Context, token paho.Token, timeout time.Duration) error {
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-token.Done():
-		return token.Error()
-	case <-timer.C:
-		return fmt.Errorf("no answer within %v", timeout)
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	c.outbox.Rewind() // what another connection had and did not acknowledge
+	return c.send(ctx, link, client, lost)
 }

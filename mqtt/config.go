@@ -1,6 +1,13 @@
 package mqtt
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"vedette/mqtt/outbox"
+)
 
 // Config is the `mqtt` section of the configuration.
 type Config struct {
@@ -38,7 +45,22 @@ type DetectionsConfig struct {
 // OutboxConfig bounds what is kept while the broker is away.
 type OutboxConfig struct {
 	Size string        `yaml:"size"` // bytes with a unit, "256MiB"
-	Age  time.Duration `yaml:"age"`
+	Age  time.Duration `yaml:"age"`  // 0: no bound
+}
+
+// Bytes is the size as a number.
+func (c OutboxConfig) Bytes() (int64, error) {
+	for _, unit := range []struct {
+		name  string
+		shift uint
+	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}} {
+		number, found := strings.CutSuffix(c.Size, unit.name)
+		n, err := strconv.ParseUint(number, 10, 32)
+		if bytes := int64(n << unit.shift); found && err == nil && bytes >= outbox.LeastSize {
+			return bytes, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no size of at least %dMiB, such as 256MiB", c.Size, outbox.LeastSize>>20)
 }
 
 // DefaultConfig is what holds where the configuration is silent.
@@ -49,6 +71,6 @@ func DefaultConfig() Config {
 		HomeAssistant: HomeAssistantConfig{Enabled: true, Prefix: "homeassistant"},
 		Detections:    DetectionsConfig{Enabled: true},
 		Commands:      []string{"snapshot"},
-		Outbox:        OutboxConfig{Size: "256MiB", Age: 168 * time.Hour},
+		Outbox:        OutboxConfig{Size: "256MiB", Age: outbox.DefaultAge},
 	}
 }

@@ -53,6 +53,24 @@ func start(t *testing.T, config Config) *service {
 	return s
 }
 
+// event publishes one whose payload is text.
+func (s *service) event(topic, text string) {
+	s.PublishEvent(topic, func(dst []byte, _ string, _ uint64) []byte { return append(dst, text...) })
+}
+
+// firsts is what came, without what had come before.
+func firsts(got []string) []string {
+	seen := map[string]bool{}
+	var first []string
+	for _, text := range got {
+		if !seen[text] {
+			seen[text] = true
+			first = append(first, text)
+		}
+	}
+	return first
+}
+
 // stop ends the client as the service does, and waits for it.
 func (s *service) stop() {
 	s.once.Do(func() {

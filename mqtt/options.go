@@ -147,6 +147,12 @@ func (c Config) Validate(report func(path, problem string)) {
 			report(fmt.Sprintf("dialects[%d]", i), fmt.Sprintf("%q is not there in this version: use vedette", dialect))
 		}
 	}
+	if _, err := c.Outbox.Bytes(); err != nil {
+		report("outbox.size", err.Error())
+	}
+	if c.Outbox.Age < 0 {
+		report("outbox.age", fmt.Sprintf("%v is no age: 0 keeps events however old they are", c.Outbox.Age))
+	}
 	if !(c.Detections.Rate >= 0) {
 		report("detections.rate", fmt.Sprintf("%g is not a number of messages a second", c.Detections.Rate))
 	}

@@ -2,11 +2,7 @@ package mqtt
 
 import "sync"
 
-// Bounds of what waits for the connection.
-const (
-	maxDetections = 256 // messages of single frames: beyond it the oldest go
-	maxFaults     = 64  // messages that are acknowledged: beyond it the oldest go
-)
+const maxDetections = 256 // messages of single frames: beyond it the oldest go
 
 // message is one publication.
 type message struct {
@@ -16,8 +12,7 @@ type message struct {
 	retained bool
 }
 
-// queue is what waits for the connection, in the order in which it goes out: the latest of each retained topic first,
-// then what is acknowledged, then detections. No method blocks.
+// queue is what waits for the connection beside events: the latest of each retained topic, and detections. No method blocks.
 type queue struct {
 	wake chan struct{} // one is enough: the sender looks for everything
 
@@ -25,8 +20,7 @@ type queue struct {
 	retained   map[string][]byte   // the latest of each topic
 	dirty      []string            // retained topics that this connection has not seen, in order
 	isDirty    map[string]struct{} // the same as a set
-	faults     []message
-	detections []message // a ring: first is the oldest
+	detections []message           // a ring: first is the oldest
 	first, n   int
 	dropped    uint64
 }
@@ -72,18 +66,6 @@ func (q *queue) connected() {
 	q.kick()
 }
 
-// addFault takes payload over.
-func (q *queue) addFault(topic string, payload []byte) {
-	q.mu.Lock()
-	if len(q.faults) == maxFaults {
-		q.faults = q.faults[1:]
-		q.dropped++
-	}
-	q.faults = append(q.faults, message{topic: topic, payload: payload, qos: 1})
-	q.mu.Unlock()
-	q.kick()
-}
-
 // addDetections copies payload, into memory that is used again and again.
 func (q *queue) addDetections(topic string, payload []byte) {
 	q.mu.Lock()
@@ -99,47 +81,46 @@ func (q *queue) addDetections(topic string, payload []byte) {
 	q.kick()
 }
 
-// next gives the next message; scratch is memory for its payload. What it gives is no longer in the queue.
-func (q *queue) next(scratch []byte) (m message, ok bool) {
+// nextRetained gives the next retained message that this connection has not seen.
+func (q *queue) nextRetained() (m message, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case len(q.dirty) > 0:
-		topic := q.dirty[0]
-		q.dirty = q.dirty[1:]
-		delete(q.isDirty, topic)
-		return message{topic: topic, payload: q.retained[topic], qos: 1, retained: true}, true
-	case len(q.faults) > 0:
-		m = q.faults[0]
-		q.faults = q.faults[1:]
-		return m, true
-	case q.n > 0:
-		oldest := q.detections[q.first]
-		q.first = (q.first + 1) % maxDetections
-		q.n--
-		oldest.payload = append(scratch[:0], oldest.payload...)
-		return oldest, true
+	if len(q.dirty) == 0 {
+		return message{}, false
 	}
-	return message{}, false
+	topic := q.dirty[0]
+	q.dirty = q.dirty[1:]
+	delete(q.isDirty, topic)
+	return message{topic: topic, payload: q.retained[topic], qos: 1, retained: true}, true
 }
 
-// putBack returns a message that did not reach the broker. Detections are best effort: they are gone. So is a fault where the
-// queue has filled up meanwhile: it is the oldest.
+// nextDetections gives the oldest message of a frame; scratch is memory for its payload. It is no longer in the queue.
+func (q *queue) nextDetections(scratch []byte) (m message, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n == 0 {
+		return message{}, false
+	}
+	oldest := q.detections[q.first]
+	q.first = (q.first + 1) % maxDetections
+	q.n--
+	oldest.payload = append(scratch[:0], oldest.payload...)
+	return oldest, true
+}
+
+// putBack returns a message that did not reach the broker. Detections are best effort: they are gone.
 func (q *queue) putBack(m message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	switch {
-	case m.retained:
+	if m.retained {
 		q.touch(m.topic)
-	case m.qos > 0 && len(q.faults) < maxFaults:
-		q.faults = append([]message{m}, q.faults...)
-	default:
-		q.dropped++
+		return
 	}
+	q.dropped++
 }
 
 func (q *queue) counts() (queued int, dropped uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.dirty) + len(q.faults) + q.n, q.dropped
+	return len(q.dirty) + q.n, q.dropped
 }

@@ -6,6 +6,14 @@ import (
 	"testing"
 )
 
+// next takes what the sender would, were there no events.
+func (q *queue) next(scratch []byte) (message, bool) {
+	if m, ok := q.nextRetained(); ok {
+		return m, true
+	}
+	return q.nextDetections(scratch)
+}
+
 // all takes everything out of a queue, as "topic=payload".
 func all(q *queue) []string {
 	var got []string
@@ -24,13 +32,11 @@ func TestQueueOrder(t *testing.T) {
 		want []string
 	}{
 		"nothing": {func(*queue) {}, nil},
-		"retained first, then faults, then detections": {func(q *queue) {
+		"retained first, then detections": {func(q *queue) {
 			q.addDetections("d", []byte("1"))
-			q.addFault("f", []byte("2"))
 			q.setRetained("r", []byte("3"))
 			q.addDetections("d", []byte("4"))
-			q.addFault("f", []byte("5"))
-		}, []string{"r=3", "f=2", "f=5", "d=1", "d=4"}},
+		}, []string{"r=3", "d=1", "d=4"}},
 		"the latest of each retained topic": {func(q *queue) {
 			q.setRetained("a", []byte("1"))
 			q.setRetained("b", []byte("2"))
@@ -51,12 +57,6 @@ func TestQueueOrder(t *testing.T) {
 			q.connected()
 			q.connected()
 		}, []string{"a=1"}},
-		"a fault that is put back is the first again": {func(q *queue) {
-			q.addFault("f", []byte("1"))
-			q.addFault("f", []byte("2"))
-			m, _ := q.next(nil)
-			q.putBack(m)
-		}, []string{"f=1", "f=2"}},
 		"a retained message that is put back has the newest value": {func(q *queue) {
 			q.setRetained("a", []byte("1"))
 			m, _ := q.next(nil)
@@ -83,51 +83,23 @@ func TestQueueOrder(t *testing.T) {
 
 func TestQueueBounds(t *testing.T) {
 	const more = 10
-	tests := map[string]struct {
-		add   func(q *queue, topic string)
-		bound int
-	}{
-		"faults":     {func(q *queue, topic string) { q.addFault(topic, nil) }, maxFaults},
-		"detections": {func(q *queue, topic string) { q.addDetections(topic, nil) }, maxDetections},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			q := newQueue()
-			var want []string
-			for i := range test.bound + more {
-				topic := fmt.Sprint(i)
-				test.add(q, topic)
-				if i >= more {
-					want = append(want, topic+"=")
-				}
-			}
-			if queued, dropped := q.counts(); queued != test.bound || dropped != more {
-				t.Errorf("%d wait and %d are dropped, not %d and %d", queued, dropped, test.bound, more)
-			}
-			if got := all(q); !slices.Equal(got, want) {
-				t.Errorf("it gives %q, not %q", got, want)
-			}
-			if queued, _ := q.counts(); queued != 0 {
-				t.Errorf("%d wait in an empty queue", queued)
-			}
-		})
-	}
-}
-
-// What comes back to a full queue is the oldest: it goes, and the bound holds from then on.
-func TestQueuePutBackIntoFull(t *testing.T) {
 	q := newQueue()
-	q.addFault("first", nil)
-	m, _ := q.next(nil)
-	for range maxFaults {
-		q.addFault("later", nil)
+	var want []string
+	for i := range maxDetections + more {
+		topic := fmt.Sprint(i)
+		q.addDetections(topic, nil)
+		if i >= more {
+			want = append(want, topic+"=")
+		}
 	}
-	q.putBack(m)
-	for range 3 * maxFaults {
-		q.addFault("latest", nil)
+	if queued, dropped := q.counts(); queued != maxDetections || dropped != more {
+		t.Errorf("%d wait and %d are dropped, not %d and %d", queued, dropped, maxDetections, more)
 	}
-	if queued, dropped := q.counts(); queued != maxFaults || dropped != 3*maxFaults+1 {
-		t.Errorf("%d wait and %d are dropped, not %d and %d", queued, dropped, maxFaults, 3*maxFaults+1)
+	if got := all(q); !slices.Equal(got, want) {
+		t.Errorf("it gives %q, not %q", got, want)
+	}
+	if queued, _ := q.counts(); queued != 0 {
+		t.Errorf("%d wait in an empty queue", queued)
 	}
 }
 
@@ -153,7 +125,6 @@ func TestQueueKeepsMemoryApart(t *testing.T) {
 func TestQueueWakes(t *testing.T) {
 	tests := map[string]func(q *queue){
 		"retained":   func(q *queue) { q.setRetained("r", nil) },
-		"fault":      func(q *queue) { q.addFault("f", nil) },
 		"detections": func(q *queue) { q.addDetections("d", nil) },
 		"connection": func(q *queue) { q.connected() },
 	}

@@ -105,6 +105,6 @@ func TestADeniedSubscriptionIsSaidAndCostsNothingElse(t *testing.T) {
 		t.Errorf("denied %v; log:\n%s", status.Denied, s.log)
 	}
 	before := status.Published
-	s.PublishFault(testTopics().Faults(), []byte("{}"))
+	s.event(testTopics().Faults(), "{}")
 	s.until("a message", func(s Status) bool { return s.Published > before && s.Connected })
 }

@@ -53,9 +53,13 @@ Without --config it reads ` + config.ImageFile + ` and then ` + config.OperatorF
 			faults := faultlog.New(cfg.StateDir)
 			tree, degraded := pipeline.OpenTree(cmd.Context())
 			listener, unreachable := listenForControl()
+			kept, err := pipeline.OpenOutbox(cfg, logger)
+			if err != nil {
+				return err
+			}
 			service, err := pipeline.New(pipeline.Options{
 				Config: cfg, Version: version, Executable: executable, Logger: logger,
-				FaultLog: &faults, Notifier: notifier, Tree: tree,
+				FaultLog: &faults, Outbox: kept, Notifier: notifier, Tree: tree,
 				Degraded: slices.Concat(degraded, unreachable),
 			})
 			if err != nil {

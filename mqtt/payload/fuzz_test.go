@@ -34,7 +34,8 @@ func FuzzFault(f *testing.F) {
 	in := load(f)
 	f.Fuzz(func(t *testing.T, message, traceback, line string, second, nanosecond int64) {
 		text, err := json.Marshal(payload.Fault{
-			V: payload.Version, Time: payload.Time{Time: time.Unix(second, nanosecond)}, Clock: payload.Unsynced, Process: "infer-worker",
+			V: payload.Version, Epoch: "0123456789abcdef", Seq: 1,
+			Time: payload.Time{Time: time.Unix(second, nanosecond)}, Clock: payload.Unsynced, Process: "infer-worker",
 			Kind: "panic", Message: message, Traceback: traceback, Generation: 1, LastLog: []string{line},
 		})
 		if err != nil {

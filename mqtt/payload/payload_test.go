@@ -216,7 +216,9 @@ func TestStateAndFaultAreAsTheirSchemasSay(t *testing.T) {
 		V: payload.Version, Time: at, Clock: payload.Synced, Process: "infer-worker", Kind: "signal", Message: "killed",
 		Generation: 1, ExitCode: -1,
 	}
-	full := fault
+	event := fault
+	event.Epoch, event.Seq = "0123456789abcdef", 1
+	full := event
 	full.Exception, full.Traceback, full.Signal, full.LastLog = "SIGSEGV", "main.main()\n\t/a.go:1", "SIGSEGV", []string{"\xff"}
 	full.Uptime, full.PeakRSS = 1.5, 1<<40
 	worker := payload.Worker{Name: "infer-worker", State: "starting", Role: "active"}
@@ -231,6 +233,7 @@ func TestStateAndFaultAreAsTheirSchemasSay(t *testing.T) {
 		V: payload.Version, Time: at, Clock: payload.Unsynced, Version: "dev", Device: "test",
 		BootID: "0f2f8b0e-1d2c-4c3b-8a49-5e6f70819203", Worker: worker, Workers: []payload.Worker{worker},
 		Cameras: map[string]payload.Camera{}, Degraded: []payload.Degradation{},
+		Outbox: payload.Outbox{Epoch: "0123456789abcdef"},
 	}
 	richer := state
 	richer.Worker, richer.Workers = loaded, []payload.Worker{worker, loaded}
@@ -248,7 +251,7 @@ func TestStateAndFaultAreAsTheirSchemasSay(t *testing.T) {
 		name, topic string
 		message     any
 	}{
-		{"fault", "vedette/test/faults", fault},
+		{"fault", "vedette/test/faults", event},
 		{"fault with all that may be known", "vedette/test/faults", full},
 		{"state at the start", "vedette/test/state", state},
 		{"state with all that may be known", "vedette/test/state", richer},

@@ -61,10 +61,16 @@ type Camera struct {
 	LastError    string            `json:"last_error,omitempty"`
 }
 
-// Outbox is what waits for the broker.
+// Outbox is what waits for the broker: events and faults.
 type Outbox struct {
 	Depth   int    `json:"depth"`
-	Dropped uint64 `json:"dropped"`
+	Dropped uint64 `json:"dropped"` // that were given up
+	Bytes   int64  `json:"bytes"`   // on the disk
+	Damaged uint64 `json:"damaged"` // stretches of the disk that could not be read
+	// Epoch is what this life's messages count up in.
+	Epoch string `json:"epoch"`
+	// Written is how much the disk takes in a day, at the rate since the start.
+	Written float64 `json:"written_mib_per_day"`
 }
 
 // Resources is what the service uses.
@@ -95,6 +101,8 @@ type Degradation struct {
 // Fault is a worker's failure.
 type Fault struct {
 	V          int      `json:"v"`
+	Epoch      string   `json:"epoch,omitempty"` // of the message, as Seq: missing where it is no message of its own
+	Seq        uint64   `json:"seq,omitempty"`
 	Time       Time     `json:"time"`
 	Clock      Clock    `json:"clock"`
 	Process    string   `json:"process"`

@@ -112,11 +112,14 @@ func Load() (*Interface, error) {
 	return &in, nil
 }
 
-// compile takes a payload that is a schema itself, or the name of a file with one.
+// compile takes a payload that is a schema itself, or holds one, which may be the name of a file.
 func compile(c *jsonschema.Compiler, folder, name string, payload map[string]any) (*jsonschema.Schema, error) {
 	path := filepath.Join(folder, name)
-	if inner, ok := payload["schema"].(map[string]any); ok {
-		ref, _ := inner["$ref"].(string)
+	inner, isFile := payload["schema"].(map[string]any)
+	if isFile {
+		payload = inner
+	}
+	if ref, ok := inner["$ref"].(string); ok {
 		path = filepath.Join(folder, ref)
 	} else if err := c.AddResource(path, payload); err != nil {
 		return nil, fmt.Errorf("cannot read the schema of %s: %w", name, err)

@@ -13,7 +13,7 @@ func TestCheckRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const fault = `{"v":1,"time":"2026-10-01T08:00:00.000000Z","clock":"synced","process":"infer-worker","kind":"signal",` +
+	const fault = `{"v":1,"epoch":"0123456789abcdef","seq":1,"time":"2026-10-01T08:00:00.000000Z","clock":"synced","process":"infer-worker","kind":"signal",` +
 		`"message":"killed","generation":1,"exit_code":-1,"signal":"SIGKILL","uptime_s":1.5,"peak_rss_bytes":1}`
 	for _, c := range []struct {
 		name, topic, message string
@@ -32,6 +32,7 @@ func TestCheckRefuses(t *testing.T) {
 		{"two values", "vedette/test/faults", fault + fault, false},
 		{"no UTF-8", "vedette/test/status", "\xff", false},
 		{"missing key", "vedette/test/faults", edit(fault, `"clock":"synced",`, ""), false},
+		{"no number", "vedette/test/faults", edit(fault, `"epoch":"0123456789abcdef","seq":1,`, ""), false},
 		{"additional key", "vedette/test/faults", edit(fault, `"v":1`, `"v":1,"w":1`), false},
 		{"unknown kind", "vedette/test/faults", edit(fault, `"signal",`, `"boredom",`), false},
 		{"time without microseconds", "vedette/test/faults", edit(fault, ".000000Z", "Z"), false},

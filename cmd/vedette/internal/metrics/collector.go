@@ -58,6 +58,8 @@ type collector struct {
 	inferred, inFlight, rejected, copying *prometheus.Desc
 
 	connected, published, dropped, queued *prometheus.Desc
+
+	events, eventsWaiting, eventsLost, outboxBytes, outboxWritten, outboxSyncs, outboxDamaged *prometheus.Desc
 }
 
 func newCollector(version string, snapshot func() Snapshot) *collector {
@@ -104,8 +106,19 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 
 		connected: desc("mqtt_connected", "Whether a broker is connected: 1 or 0."),
 		published: desc("mqtt_messages_published_total", "Messages handed to a broker; at QoS 1, acknowledged by it."),
-		dropped:   desc("mqtt_messages_dropped_total", "Messages that were given up, as the queue was full or the connection ended."),
-		queued:    desc("mqtt_queue_length", "Messages that wait for the broker."),
+		dropped: desc("mqtt_messages_dropped_total", "Messages that were given up, as the queue was full or the connection ended; "+
+			"but for events and faults."),
+		queued: desc("mqtt_queue_length", "Messages that wait for the broker, but for events and faults."),
+
+		events: desc("outbox_messages_total", "Events and faults since the start, by what came of them so far: \"made\", "+
+			"\"acknowledged\" by the broker.", "outcome"),
+		eventsWaiting: desc("outbox_depth", "Events and faults that wait for the broker."),
+		eventsLost: desc("outbox_messages_lost_total", "Events and faults that nobody will have, by cause: \"bound\" (of size, age or "+
+			"memory), \"oversized\", \"unreadable\" (the disk does not give them back).", "cause"),
+		outboxBytes:   desc("outbox_bytes", "What the outbox takes on the disk."),
+		outboxWritten: desc("outbox_written_bytes_total", "Bytes that the outbox has written; times 86400 and rate() gives those of a day."),
+		outboxSyncs:   desc("outbox_syncs_total", "How often the outbox had the disk sync."),
+		outboxDamaged: desc("outbox_damaged_total", "Stretches of the disk that held no good record when the service started."),
 	}
 }
 
@@ -118,6 +131,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
 		c.inferred, c.inFlight, c.rejected, c.copying,
 		c.connected, c.published, c.dropped, c.queued,
+		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
 	} {
 		out <- d
 	}
@@ -201,6 +215,17 @@ func (c *collector) collectMQTT(o output, s mqtt.Status) {
 	o.counter(c.published, float64(s.Published))
 	o.counter(c.dropped, float64(s.Dropped))
 	o.gauge(c.queued, float64(s.Queued))
+	b := s.Outbox
+	o.counter(c.events, float64(b.Appended), "made")
+	o.counter(c.events, float64(b.Acked), "acknowledged")
+	o.gauge(c.eventsWaiting, float64(b.Depth))
+	o.counter(c.eventsLost, float64(b.Dropped), "bound")
+	o.counter(c.eventsLost, float64(b.Oversized), "oversized")
+	o.counter(c.eventsLost, float64(b.Unreadable), "unreadable")
+	o.gauge(c.outboxBytes, float64(b.Bytes))
+	o.counter(c.outboxWritten, float64(b.Written))
+	o.counter(c.outboxSyncs, float64(b.Syncs))
+	o.counter(c.outboxDamaged, float64(b.Damaged))
 }
 
 // output takes metrics.

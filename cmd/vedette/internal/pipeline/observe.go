@@ -65,7 +65,7 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Resident: map[string]int64{},
 		Client:   p.client.Stats(),
 		MQTT:     p.mqtt.Status(),
-		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart},
+		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart},
 	}
 	for _, cam := range p.list() {
 		s.Frames[cam.config.Name] = cam.loop.Status().Frames

@@ -21,6 +21,7 @@ import (
 	"vedette/infer/client"
 	"vedette/mqtt"
 	"vedette/mqtt/embedded"
+	"vedette/mqtt/outbox"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
 	"vedette/supervisor/cgroup"
@@ -44,6 +45,8 @@ type Options struct {
 	Sources map[string]capture.Source
 	// Lossless makes every camera wait for the workers instead of dropping frames: for sources that are not live.
 	Lossless bool
+	// Outbox keeps events until the broker has them, and is closed by the pipeline; nil: they are in memory alone.
+	Outbox *outbox.Outbox
 	// FaultLog is where faults are kept; nil: nowhere.
 	FaultLog *faultlog.Log
 	// Degraded is what is known to be so from the start.
@@ -163,8 +166,8 @@ func (p *Pipeline) connect() error {
 	var err error
 	p.mqttProgress = p.watchdog.Watch("mqtt", 2*mqtt.LongestStep)
 	p.mqtt, err = mqtt.New(mqtt.Options{
-		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Progress: p.mqttProgress.Made,
-		Logger: p.opts.Logger,
+		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Outbox: p.opts.Outbox,
+		Progress: p.mqttProgress.Made, Logger: p.opts.Logger,
 	})
 	if err != nil && p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
@@ -302,12 +305,15 @@ func (p *Pipeline) publishFault(fault supervisor.Fault) {
 	p.records.Fault(fault)
 	p.failures.Add(1)
 	message := faultMessage(fault)
-	text, err := json.Marshal(message)
-	if err != nil {
-		p.opts.Logger.Error("cannot describe a fault", "error", err)
-		return
-	}
-	p.mqtt.PublishFault(p.topics.Faults(), text)
+	p.mqtt.PublishEvent(p.topics.Faults(), func(dst []byte, epoch string, seq uint64) []byte {
+		m := message
+		m.Epoch, m.Seq = epoch, seq
+		text, err := json.Marshal(m)
+		if err != nil { // it has nothing that JSON could not say
+			return fmt.Appendf(dst, "%q", err)
+		}
+		return append(dst, text...)
+	})
 	select {
 	case p.faults <- message:
 	default:

@@ -73,7 +73,10 @@ func (p *Pipeline) State() payload.State {
 		state.Degraded = append(state.Degraded, d)
 	}
 	mq := p.mqtt.Status()
-	state.Outbox = payload.Outbox{Depth: mq.Queued, Dropped: mq.Dropped}
+	state.Outbox = outboxState(mq.Outbox, time.Since(p.began))
+	if d, is := outboxDegradation(mq.Outbox); is {
+		state.Degraded = append(state.Degraded, d)
+	}
 	state.Resources.Limits = p.workers.limitsState()
 	state.Resources.ParentRSS = residentBytes(os.Getpid())
 	state.Resources.Temperature = temperature("/sys")

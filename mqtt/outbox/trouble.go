@@ -1,0 +1,91 @@
+package outbox
+
+import (
+	"fmt"
+	"time"
+)
+
+// A disk that takes longer for one thing is said to be slow.
+const slow = 1500 * time.Millisecond
+
+// How long the disk is left alone after a failure, doubling with each.
+const (
+	leastRest = time.Second
+	mostRest  = 30 * time.Second
+)
+
+// trouble is what is wrong with the disk.
+type trouble struct {
+	err    error     // the last failure; nil once everything is written
+	busy   time.Time // since when it is at work; zero: it is not
+	took   time.Duration
+	rest   time.Duration
+	resume time.Time // when it is tried again
+}
+
+// why is empty where nothing is wrong.
+func (t *trouble) why(now time.Time) string {
+	switch {
+	case t.err != nil:
+		return t.err.Error()
+	case !t.busy.IsZero() && now.Sub(t.busy) > slow:
+		return fmt.Sprintf("the disk has not answered for %v", now.Sub(t.busy).Round(time.Second))
+	case t.took > slow:
+		return fmt.Sprintf("the disk took %v for its last answer", t.took.Round(100*time.Millisecond))
+	}
+	return ""
+}
+
+// failed notes a failure and says whether it is a new one.
+func (t *trouble) failed(err error, now time.Time) (isNew bool) {
+	isNew = t.err == nil || t.err.Error() != err.Error()
+	t.err = err
+	t.rest = min(max(2*t.rest, leastRest), mostRest)
+	t.resume = now.Add(t.rest)
+	return isNew
+}
+
+// ask does something with the disk, and says once where that takes long.
+func (o *Outbox) ask(what string, do func() error) error {
+	began := time.Now()
+	o.mu.Lock()
+	o.trouble.busy = began
+	wasSlow := o.trouble.took > slow
+	o.mu.Unlock()
+	if !wasSlow {
+		defer time.AfterFunc(slow, func() {
+			o.opts.Logger.Warn("the disk is slow; messages are kept in memory meanwhile", "folder", "outbox", "at", what)
+		}).Stop()
+	}
+	err := do()
+	took := time.Since(began)
+	o.mu.Lock()
+	o.trouble.busy, o.trouble.took = time.Time{}, took
+	o.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("cannot %s: %w", what, err)
+	}
+	return nil
+}
+
+// fail notes that the disk does not take what there is.
+func (o *Outbox) fail(err error, now time.Time) {
+	o.mu.Lock()
+	isNew, depth := o.trouble.failed(err, now), o.depth()
+	o.mu.Unlock()
+	if isNew {
+		o.opts.Logger.Error("the outbox cannot use the disk; messages are kept in memory meanwhile, and lost with it",
+			"error", err, "depth", depth)
+	}
+}
+
+// recovered notes that everything is written.
+func (o *Outbox) recovered() {
+	o.mu.Lock()
+	was := o.trouble.err
+	o.trouble.err, o.trouble.rest = nil, 0
+	o.mu.Unlock()
+	if was != nil {
+		o.opts.Logger.Info("the outbox can use the disk again", "was", was)
+	}
+}
