@@ -5,15 +5,23 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/netutil"
+
+	"vedette/web/access"
+	"vedette/web/history"
+	"vedette/web/live"
 )
 
 // Bounds on what clients may take. A handler that streams sets a deadline of its own (http.ResponseController).
@@ -35,13 +43,41 @@ const Name = "vedette"
 
 // Options are what a Server is made of.
 type Options struct {
-	Listen  string              // host:port
-	Metrics prometheus.Gatherer // what /metrics shows
+	Config   Config
+	StateDir string              // holds the device's own certificate
+	Metrics  prometheus.Gatherer // what /metrics shows, and what the history is made of
 	// Ready tells whether the service does what it is there for; its error is shown to whoever asks.
-	Ready   func() error
-	Changed func() // told when Status has another answer. It must not block
-	Logger  *slog.Logger
+	Ready     func() error
+	Documents Documents
+	Settings  Settings
+	Live      *live.Hub
+	Changed   func() // told when Status has another answer. It must not block
+	Logger    *slog.Logger
 }
+
+// Documents are what the API shows as JSON. They are asked for with each request, from any goroutine.
+type Documents struct {
+	State   func() any
+	Health  func() any
+	Faults  func() any      // oldest first
+	Events  func() any      // oldest first
+	Cameras func() any      // as they are configured
+	Names   func() []string // of the cameras
+}
+
+// Settings is what an administrator may change.
+type Settings interface {
+	// SetRegions puts what is drawn on a camera's picture, as JSON, into the configuration and takes it. A *Mistake is the
+	// caller's to mend.
+	SetRegions(ctx context.Context, camera string, regions []byte) error
+	// Unchangeable says why nothing can be changed; nil where it can.
+	Unchangeable() error
+}
+
+// Mistake is an error in what somebody asked for.
+type Mistake struct{ error }
+
+func (m Mistake) Unwrap() error { return m.error }
 
 // Status is what a Server knows of its port.
 type Status struct {
@@ -51,15 +87,58 @@ type Status struct {
 
 // Server serves HTTP on one port.
 type Server struct {
-	opts  Options
-	retry time.Duration
+	opts    Options
+	retry   time.Duration
+	guard   *access.Guard
+	own     *access.Certificate // nil where TLS is not spoken
+	history *history.History
+	changes changes
 
 	mu     sync.Mutex // guards status
 	status Status
 }
 
-// New makes a server. Nothing happens before Run.
-func New(opts Options) *Server { return &Server{opts: opts, retry: retryEvery} }
+// New makes a server. Nothing is served before Run.
+func New(opts Options) (*Server, error) {
+	s := &Server{opts: opts, retry: retryEvery, history: history.New(opts.Metrics)}
+	config := opts.Config
+	secrets := map[access.Role]access.Secrets{}
+	for role, c := range map[access.Role]Credentials{access.Admin: config.Admin, access.Viewer: config.Viewer} {
+		read, err := access.ReadSecrets(c.PasswordFile, c.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use web.%s: %w", role, err)
+		}
+		secrets[role] = read
+	}
+	s.guard = access.New(access.Options{Secrets: secrets, Loopback: config.loopback(), Secure: config.Secure()})
+	if !config.Secure() {
+		return s, nil
+	}
+	var err error
+	if config.TLS.CertFile != "" {
+		s.own, err = access.OpenCertificate(config.TLS.CertFile, config.TLS.KeyFile)
+	} else {
+		s.own, err = access.OwnCertificate(filepath.Join(opts.StateDir, "web"), ownNames(config.Listen))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve %s by TLS: %w", config.Listen, err)
+	}
+	return s, nil
+}
+
+// ownNames are what the device's own certificate is for.
+func ownNames(listen string) []string {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name, name+".local")
+	}
+	if host, _, err := net.SplitHostPort(listen); err == nil {
+		if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+			names = append(names, host)
+		}
+	}
+	return names
+}
 
 // Status may be called from any goroutine.
 func (s *Server) Status() Status {
@@ -68,10 +147,18 @@ func (s *Server) Status() Status {
 	return s.status
 }
 
+// StateChanged tells whoever listens that Documents.State may have another answer. It does not block.
+func (s *Server) StateChanged() { s.changes.tell() }
+
 // Run serves until ctx ends. A port that cannot be had is no reason to end: it is told once and tried again.
 func (s *Server) Run(ctx context.Context) error {
+	beside, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	all.Go(func() { s.history.Run(beside) })
+	defer all.Wait()
+	defer stop()
 	for {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Listen)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opts.Config.Listen)
 		if err == nil {
 			err = s.serve(ctx, listener)
 		}
@@ -80,7 +167,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		}
 		if s.change(Status{LastError: err.Error()}) {
-			s.opts.Logger.Warn("the web page and the metrics cannot be served; it is tried again", "listen", s.opts.Listen,
+			s.opts.Logger.Warn("the web page and the metrics cannot be served; it is tried again", "listen", s.opts.Config.Listen,
 				"error", err, "next_try", s.retry)
 		}
 		timer := time.NewTimer(s.retry)
@@ -107,7 +194,7 @@ func (s *Server) change(status Status) bool {
 // serve closes the listener.
 func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           handler(s.opts),
+		Handler:           s.handler(),
 		ReadHeaderTimeout: headerWithin,
 		ReadTimeout:       requestWithin,
 		WriteTimeout:      answerWithin,
@@ -117,9 +204,22 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.opts.Logger.Handler(), slog.LevelDebug), // mostly what clients did wrong
 	}
 	s.change(Status{Address: listener.Addr().String()})
-	s.opts.Logger.Info("serving HTTP", "address", listener.Addr().String())
+	scheme := "http"
+	if s.own != nil {
+		scheme = "https"
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.own.Get}
+		s.opts.Logger.Info("the certificate that the web page is served with", "sha256", s.own.Fingerprint())
+	}
+	s.opts.Logger.Info("serving HTTP", "address", listener.Addr().String(), "scheme", scheme)
+	limited := netutil.LimitListener(listener, maxConnections)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
+	go func() {
+		if s.own != nil {
+			ended <- server.ServeTLS(limited, "", "")
+			return
+		}
+		ended <- server.Serve(limited)
+	}()
 	select {
 	case err := <-ended:
 		return errors.Join(err, server.Close())

@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
+
+	"vedette/web/live"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,8 +57,8 @@ type running struct {
 func start(t *testing.T, o Options, retry time.Duration) running {
 	t.Helper()
 	r := running{log: &log{}}
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:0"
+	if o.Config.Listen == "" {
+		o.Config.Listen = "127.0.0.1:0"
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
@@ -67,7 +69,20 @@ func start(t *testing.T, o Options, retry time.Duration) running {
 	changed := make(chan struct{}, 16)
 	o.Changed = func() { changed <- struct{}{} }
 	o.Logger = slog.New(slog.NewTextHandler(r.log, nil))
-	r.Server = New(o)
+	if o.Documents.State == nil {
+		o.Documents = documents()
+	}
+	if o.Settings == nil {
+		o.Settings = &settings{}
+	}
+	if o.Live == nil {
+		o.Live = live.New(o.Logger)
+	}
+	server, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Server = server
 	r.retry = retry
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -81,6 +96,9 @@ func start(t *testing.T, o Options, retry time.Duration) running {
 	t.Cleanup(r.stop)
 	<-changed
 	r.base = "http://" + r.Status().Address
+	if o.Config.Secure() {
+		r.base = "https" + strings.TrimPrefix(r.base, "http")
+	}
 	return r
 }
 
@@ -135,7 +153,8 @@ func TestRoutes(t *testing.T) {
 		{"DELETE", "/healthz", 405, ""},
 		{"OPTIONS", "/readyz", 405, ""},
 		{"BREW", "/readyz", 405, ""},
-		{"GET", "/", 404, ""},
+		{"GET", "/", 200, "<title>Vedette</title>"},
+		{"GET", "/nothing", 404, ""},
 		{"GET", "/metrics/", 404, ""},
 		{"GET", "/metricsx", 404, ""},
 		{"GET", "/METRICS", 404, ""},
@@ -170,7 +189,7 @@ func TestTakenPortIsToldOnceAndTriedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, Options{Listen: other.Addr().String()}, time.Millisecond)
+	s := start(t, Options{Config: Config{Listen: other.Addr().String()}}, time.Millisecond)
 	if status := s.Status(); status.Address != "" || !strings.Contains(status.LastError, "address already in use") {
 		t.Errorf("%+v", status)
 	}
@@ -210,7 +229,7 @@ func TestStopsWithRequestsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	fmt.Fprint(conn, "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprint(conn, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	<-entered
 	began := time.Now()
 	s.stop()
@@ -235,7 +254,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		}
 		defer conn.Close()
 		// An answer shows that the server has accepted it.
-		fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprint(conn, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +265,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer further.Close()
-	fmt.Fprint(further, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprint(further, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	_ = further.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
 	if _, err := further.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("connection %d is served: %v", maxConnections+1, err)

@@ -19,6 +19,7 @@ import (
 	"vedette/cmd/vedette/internal/logging"
 	"vedette/cmd/vedette/internal/pipeline"
 	"vedette/infer"
+	"vedette/web"
 )
 
 // The demonstration's rate of inferences, which leaves a laptop cool and a terminal readable.
@@ -31,12 +32,13 @@ func demoCommand(env env) *cobra.Command {
 	var (
 		lasting time.Duration
 		asJSON  bool
+		listen  string
 	)
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show detections of a built-in scene, without a camera or a broker",
 		Long: `Show detections of a built-in scene: photographs of a person and of a cup that move. The whole service runs, with
-a broker of its own on loopback, and what is shown was received from that broker.
+a broker of its own on loopback, and what is shown was received from that broker. The web page of this machine shows the pictures.
 
 With --json each detections message is a line, and the last line is {"summary":{…}}.`,
 		Args: cobra.NoArgs,
@@ -50,11 +52,12 @@ With --json each detections message is a line, and the last line is {"summary":{
 				ctx, cancel = context.WithTimeout(ctx, lasting)
 				defer cancel()
 			}
-			return runDemo(ctx, env, asJSON)
+			return runDemo(ctx, env, listen, asJSON)
 		},
 	}
 	cmd.Flags().DurationVar(&lasting, "for", 0, "how long to show it; 0: until Ctrl-C")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each message as it was published, and a summary at the end")
+	cmd.Flags().StringVar(&listen, "web", web.DefaultConfig().Listen, "where the web page is served; empty: nowhere")
 	return cmd
 }
 
@@ -68,13 +71,17 @@ type summary struct {
 	Provider  string            `json:"provider"`
 }
 
-func runDemo(ctx context.Context, env env, asJSON bool) error {
+func runDemo(ctx context.Context, env env, listen string, asJSON bool) error {
 	cfg := config.Default()
+	cfg.Web.Listen = listen
 	camera := capture.DefaultCamera()
 	scene := capture.DefaultScene()
 	camera.Name, camera.Source.Scene, camera.Rate = "scene", &scene, demoRate
 	cfg.Cameras = []capture.Camera{camera}
 	cfg.Infer.Thresholds = infer.Thresholds{"default": demoThreshold}
+	if problem := problemOf(cfg.Web); problem != "" {
+		return usageError{errors.New("--web: " + problem)}
+	}
 	logger := logging.New(env.stderr, slog.LevelInfo)
 	executable, err := os.Executable()
 	if err != nil {
@@ -93,6 +100,9 @@ func runDemo(ctx context.Context, env env, asJSON bool) error {
 	if !asJSON {
 		fmt.Fprintf(env.stdout, "Detections arrive over MQTT. Beside this, try:\n  mosquitto_sub -p %s -v -t '%s/#'\n",
 			port(service.Broker()), service.Topics().Prefix())
+		if listen != "" {
+			fmt.Fprintf(env.stdout, "and see the pictures at\n  %s\n", cfg.Web.URL())
+		}
 	}
 	done := make(chan error, 1)
 	go func() { done <- service.Run(ctx) }()
@@ -110,6 +120,16 @@ func runDemo(ctx context.Context, env env, asJSON bool) error {
 			return conclude(env.stdout, service, asJSON, &total)
 		}
 	}
+}
+
+// problemOf gives the first mistake in a `web` section.
+func problemOf(c web.Config) (first string) {
+	c.Validate(func(_, problem string) {
+		if first == "" {
+			first = problem
+		}
+	})
+	return first
 }
 
 // subscribe hands each message of a topic over.

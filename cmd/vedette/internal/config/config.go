@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 
@@ -19,6 +18,7 @@ import (
 	"vedette/mqtt"
 	"vedette/supervisor/cgroup"
 	"vedette/track"
+	"vedette/web"
 )
 
 // Where the service's layers are. A later one wins; one that is missing is silent.
@@ -43,13 +43,8 @@ type Config struct {
 	Infer    infer.Config     `yaml:"infer"`
 	Track    track.Config     `yaml:"track"`
 	MQTT     mqtt.Config      `yaml:"mqtt"`
-	Web      Web              `yaml:"web"`
+	Web      web.Config       `yaml:"web"`
 	Log      Log              `yaml:"log"`
-}
-
-// Web is the `web` section.
-type Web struct {
-	Listen string `yaml:"listen"` // host:port; empty: nowhere
 }
 
 // Log is the `log` section.
@@ -64,7 +59,7 @@ func Default() Config {
 		Infer:    infer.DefaultConfig(),
 		Track:    track.DefaultConfig(),
 		MQTT:     mqtt.DefaultConfig(),
-		Web:      Web{Listen: "127.0.0.1:8642"},
+		Web:      web.DefaultConfig(),
 		Log:      Log{Level: "info"},
 	}
 }
@@ -155,14 +150,7 @@ func (c *Config) validate(report func(path, problem string)) {
 	cgroup.ParseLimits(cgroup.Text(c.Infer.Limits), anyMemory, below("infer.limits."))
 	c.Track.Validate(below("track."))
 	c.MQTT.Validate(below("mqtt."))
-	if c.Web.Listen != "" {
-		host, _, err := net.SplitHostPort(c.Web.Listen)
-		if err != nil {
-			report("web.listen", fmt.Sprintf("%q is not of the form 127.0.0.1:8642", c.Web.Listen))
-		} else if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			report("web.listen", fmt.Sprintf("%q is not on loopback: without a password and TLS only 127.0.0.1 is served", c.Web.Listen))
-		}
-	}
+	c.Web.Validate(below("web."))
 	if _, err := c.Log.SlogLevel(); err != nil {
 		report("log.level", err.Error())
 	}

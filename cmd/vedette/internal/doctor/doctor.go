@@ -107,7 +107,7 @@ func Examine(ctx context.Context, o Options) Report {
 		add(broker)
 	}
 	add(confinement(sandbox.Supported()))
-	add(port(ctx, o.Config.Web.Listen))
+	add(port(ctx, o.Config.Web))
 	add(delegation("/sys/fs/cgroup", "/proc"))
 	add(stateDir(o.Config.StateDir))
 	state, err := o.Service.State(ctx)

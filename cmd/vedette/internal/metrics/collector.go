@@ -17,6 +17,7 @@ import (
 	"vedette/mqtt"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
+	"vedette/web/live"
 )
 
 // Snapshot is the service at one moment.
@@ -26,6 +27,7 @@ type Snapshot struct {
 	Resident map[string]int64  // bytes of resident memory, by worker
 	Client   client.Stats
 	MQTT     mqtt.Status
+	Live     live.Stats // of the live view
 	// May are the names of everything that may be degraded, as State.Degraded has them.
 	May []string
 }
@@ -60,6 +62,8 @@ type collector struct {
 	connected, published, dropped, queued *prometheus.Desc
 
 	events, eventsWaiting, eventsLost, outboxBytes, outboxWritten, outboxSyncs, outboxDamaged *prometheus.Desc
+
+	viewers, viewersDropped, pictures, picturesFailed *prometheus.Desc
 }
 
 func newCollector(version string, snapshot func() Snapshot) *collector {
@@ -119,6 +123,11 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		outboxWritten: desc("outbox_written_bytes_total", "Bytes that the outbox has written; times 86400 and rate() gives those of a day."),
 		outboxSyncs:   desc("outbox_syncs_total", "How often the outbox had the disk sync."),
 		outboxDamaged: desc("outbox_damaged_total", "Stretches of the disk that held no good record when the service started."),
+
+		viewers:        desc("live_viewers", "Who watches the live view, or waits for a snapshot, at the moment."),
+		viewersDropped: desc("live_viewers_dropped_total", "Viewers that were parted with, as they did not read."),
+		pictures:       desc("live_pictures_total", "Pictures made for viewers."),
+		picturesFailed: desc("live_pictures_failed_total", "Frames of which no picture could be made."),
 	}
 }
 
@@ -132,6 +141,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.inferred, c.inFlight, c.rejected, c.copying,
 		c.connected, c.published, c.dropped, c.queued,
 		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
+		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed,
 	} {
 		out <- d
 	}
@@ -162,6 +172,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectCameras(o, s)
 	c.collectWorkers(o, s)
 	c.collectMQTT(o, s.MQTT)
+	c.collectLive(o, s.Live)
 }
 
 func (c *collector) collectCameras(o output, s Snapshot) {
@@ -226,6 +237,13 @@ func (c *collector) collectMQTT(o output, s mqtt.Status) {
 	o.counter(c.outboxWritten, float64(b.Written))
 	o.counter(c.outboxSyncs, float64(b.Syncs))
 	o.counter(c.outboxDamaged, float64(b.Damaged))
+}
+
+func (c *collector) collectLive(o output, s live.Stats) {
+	o.gauge(c.viewers, float64(s.Viewers))
+	o.counter(c.viewersDropped, float64(s.Dropped))
+	o.counter(c.pictures, float64(s.Pictures))
+	o.counter(c.picturesFailed, float64(s.Failed))
 }
 
 // output takes metrics.

@@ -25,7 +25,8 @@ type camera struct {
 	client   *client.Client
 	source   capture.Source
 	handle   func(*client.Result)
-	lossless bool // whether every frame counts: frames wait for a place instead of being dropped
+	bare     func(*view, *capture.Frame) // shows a frame that no model looks at
+	lossless bool                        // whether every frame counts: frames wait for a place instead of being dropped
 
 	publisher *publisher      // of the stream's goroutine
 	record    *metrics.Camera // of the stream's goroutine
@@ -39,6 +40,7 @@ type camera struct {
 
 	// Of the loop's goroutine.
 	stream *client.Stream
+	view   *view // made anew before each stream, and then of its goroutine, too
 
 	mu     sync.Mutex // guards what Drops reads while the loop writes
 	open   *client.Stream
@@ -55,6 +57,7 @@ func (p *Pipeline) newCamera(ctx context.Context, config capture.Camera, source 
 		before:   map[capture.DropCause]uint64{},
 	}
 	cam.handle = func(r *client.Result) { p.handle(cam, r) }
+	cam.bare = p.showBare
 	cam.loop = capture.NewLoop(config.Name, source, cam, p.opts.Logger)
 	return cam
 }
@@ -79,6 +82,11 @@ func NewSource(config capture.SourceConfig, executable string, logger *slog.Logg
 
 // Opened makes a ring for the stream's frames.
 func (c *camera) Opened(format capture.Format) error {
+	view, err := newView(c.config, format)
+	if err != nil {
+		return fmt.Errorf("cannot show camera %s: %w", c.config.Name, err)
+	}
+	c.view = view
 	stream, err := c.client.OpenStream(client.StreamOptions{
 		Name: c.config.Name, Format: format, Region: c.config.Region, Rotate: c.config.Rotate,
 		Masks: c.config.Masks, Rate: c.config.Rate, Handle: c.handle,
@@ -102,7 +110,9 @@ func (c *camera) Frame(frame *capture.Frame) {
 		c.waits.Store(false)
 		return
 	}
-	c.stream.Offer(frame)
+	if _, taken := c.stream.Offer(frame); !taken {
+		c.bare(c.view, frame)
+	}
 }
 
 // drainWithin is how long the last frames of a lossless source may take.

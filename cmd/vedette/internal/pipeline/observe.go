@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/mqtt/payload"
-	"vedette/web"
 )
 
 // The parts of the service that may be degraded, as the state document names them.
@@ -23,27 +23,15 @@ const (
 func cameraPart(name string) string { return "camera " + name }
 func workerPart(name string) string { return "worker " + name }
 
-// newWeb gives nil where nothing is to be served.
-func (p *Pipeline) newWeb() *web.Server {
-	if p.opts.Config.Web.Listen == "" {
-		return nil
-	}
-	for i := range p.workers.supervisors {
-		p.records.Worker(workerName(i, p.opts.Config.Infer))
-	}
-	return web.New(web.Options{
-		Listen:  p.opts.Config.Web.Listen,
-		Metrics: metrics.NewRegistry(p.opts.Version, p.snapshot, p.records),
-		Ready:   func() error { return readiness(p.Health(), p.State().Degraded) },
-		Changed: p.touch,
-		Logger:  p.opts.Logger,
-	})
-}
-
 func (p *Pipeline) runWeb(ctx context.Context) error {
 	if p.web == nil {
 		return nil
 	}
+	making, stop := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	all.Go(func() { p.hub.Run(making) })
+	defer all.Wait()
+	defer stop()
 	return p.web.Run(ctx)
 }
 
@@ -65,6 +53,7 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Resident: map[string]int64{},
 		Client:   p.client.Stats(),
 		MQTT:     p.mqtt.Status(),
+		Live:     p.hub.Stats(),
 		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart},
 	}
 	for _, cam := range p.list() {

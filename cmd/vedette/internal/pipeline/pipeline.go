@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"vedette/capture"
+	"vedette/capture/picture"
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/faultlog"
 	"vedette/cmd/vedette/internal/identity"
@@ -27,6 +28,7 @@ import (
 	"vedette/supervisor/cgroup"
 	"vedette/supervisor/notify"
 	"vedette/web"
+	"vedette/web/live"
 )
 
 // EmbeddedAddr is where the embedded broker listens, where the port is free.
@@ -57,6 +59,8 @@ type Options struct {
 	Notifier *notify.Notifier
 	// Policy says how often workers are started again; zero: as supervisor.DefaultPolicy says.
 	Policy supervisor.Policy
+	// Settings is what a page may change; nil: nothing.
+	Settings web.Settings
 	// Handled is told each result after its publication; nil: nobody is. It must not keep the result.
 	Handled func(*client.Result)
 }
@@ -77,6 +81,9 @@ type Pipeline struct {
 	sources      map[string]capture.Source
 	records      *metrics.Recorder
 	web          *web.Server        // nil where web.listen is empty
+	hub          *live.Hub          // shows frames to whoever watches
+	encoder      picture.Encoder    // of the hub's goroutine
+	recent       recent             // faults
 	changed      chan struct{}      // the state may have changed. One is enough: it is made anew
 	faults       chan payload.Fault // to be kept on disk: as many as a crash loop brings while the disk takes a second or two
 	watchdog     *notify.Watchdog
@@ -100,7 +107,7 @@ type Pipeline struct {
 func New(opts Options) (*Pipeline, error) {
 	p := &Pipeline{
 		opts: opts, live: opts.Config, began: time.Now(), changes: make(chan change), camerasEnded: make(chan struct{}),
-		changed: make(chan struct{}, 1), records: metrics.NewRecorder(),
+		changed: make(chan struct{}, 1), records: metrics.NewRecorder(), hub: live.New(opts.Logger),
 		faults: make(chan payload.Fault, 8), watchdog: newWatchdog(opts), started: outcome{there: make(chan struct{})},
 		longestStart: longestStart(opts.Config.Infer),
 	}
@@ -128,7 +135,10 @@ func New(opts Options) (*Pipeline, error) {
 	if p.sources, err = p.newSources(opts.Config.Cameras); err != nil {
 		return nil, err
 	}
-	p.web = p.newWeb()
+	p.remember()
+	if p.web, err = p.newWeb(); err != nil {
+		return nil, err
+	}
 	return p, p.connect()
 }
 
@@ -294,6 +304,9 @@ func (p *Pipeline) Provider() string {
 
 // touch asks for a new state document.
 func (p *Pipeline) touch() {
+	if p.web != nil {
+		p.web.StateChanged()
+	}
 	select {
 	case p.changed <- struct{}{}:
 	default:
@@ -305,6 +318,7 @@ func (p *Pipeline) publishFault(fault supervisor.Fault) {
 	p.records.Fault(fault)
 	p.failures.Add(1)
 	message := faultMessage(fault)
+	p.recent.add(message)
 	p.mqtt.PublishEvent(p.topics.Faults(), func(dst []byte, epoch string, seq uint64) []byte {
 		m := message
 		m.Epoch, m.Seq = epoch, seq

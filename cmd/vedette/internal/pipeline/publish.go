@@ -57,13 +57,22 @@ func (b *publisher) encode(r *client.Result) []byte {
 	return b.text
 }
 
-// handle counts and publishes a result.
+// handle counts, publishes and shows a result.
 func (p *Pipeline) handle(cam *camera, r *client.Result) {
 	cam.record.Result(r.Model, r.Detections, r.Timings)
 	b := cam.publisher
-	if p.opts.Config.MQTT.Detections.Enabled && (b.every == 0 || b.last == 0 || r.Monotonic-b.last >= b.every) {
-		b.last = r.Monotonic
-		p.mqtt.PublishDetections(b.topic, b.encode(r))
+	publishes := p.opts.Config.MQTT.Detections.Enabled && (b.every == 0 || b.last == 0 || r.Monotonic-b.last >= b.every)
+	cam.view.seen.Store(int64(r.Monotonic))
+	shows := p.hub.Wants(cam.config.Name)
+	if publishes || shows {
+		message := b.encode(r)
+		if publishes {
+			b.last = r.Monotonic
+			p.mqtt.PublishDetections(b.topic, message)
+		}
+		if shows {
+			p.showResult(cam.view, r, message)
+		}
 	}
 	if p.opts.Handled != nil {
 		p.opts.Handled(r)

@@ -1,0 +1,151 @@
+package access
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// lookEvery is how soon a renewed certificate is used.
+const lookEvery = time.Minute
+
+// Certificate is a pair of files, read anew when they change: certificates are renewed while the service runs.
+type Certificate struct {
+	certFile, keyFile string
+
+	mu     sync.Mutex // guards the rest
+	now    *tls.Certificate
+	looked time.Time
+	files  [2]time.Time // when they were changed
+}
+
+// OpenCertificate reads the pair for the first time.
+func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile}
+	if err := c.read(); err != nil {
+		return nil, err
+	}
+	c.looked = time.Now()
+	return c, nil
+}
+
+func (c *Certificate) read() error {
+	var files [2]time.Time
+	for i, path := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("cannot read the certificate: %w", err)
+		}
+		files[i] = info.ModTime()
+	}
+	if c.now != nil && files == c.files {
+		return nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	if err != nil {
+		return fmt.Errorf("cannot use %s with %s: %w", c.certFile, c.keyFile, err)
+	}
+	c.now, c.files = &pair, files
+	return nil
+}
+
+// Get is tls.Config.GetCertificate. Half of a renewal, a file that is not there, leaves the pair as it was.
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
+		c.looked = now
+		_ = c.read() // the one that was good serves on
+	}
+	return c.now, nil
+}
+
+// Fingerprint is the certificate's SHA-256, by which a person knows it.
+func (c *Certificate) Fingerprint() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := sha256.Sum256(c.now.Certificate[0])
+	return hex.EncodeToString(sum[:])
+}
+
+// OwnCertificate gives the device's own certificate, signed by itself, and makes it in dir where it is not there yet. Nobody vouches for
+// it: who connects compares its fingerprint once and keeps it. So it is valid for as long as the form allows, whatever the
+// board's clock said when it was made.
+func OwnCertificate(dir string, names []string) (*Certificate, error) {
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	own, err := OpenCertificate(certFile, keyFile)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return own, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)) // browsers refuse two of one issuer with the same
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: "vedette"},
+		NotBefore:             time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:              time.Date(2049, 12, 31, 0, 0, 0, 0, time.UTC), // the last year that UTCTime can write (RFC 5280, 4.1.2.5)
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if name != "" {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	// The certificate comes last: with it the pair is whole.
+	if err := errors.Join(
+		writePEM(keyFile, "PRIVATE KEY", secret), writePEM(certFile, "CERTIFICATE", cert),
+	); err != nil {
+		return nil, fmt.Errorf("cannot make a certificate: %w", err)
+	}
+	return OpenCertificate(certFile, keyFile)
+}
+
+// writePEM replaces a file, whole or not at all.
+func writePEM(path, kind string, content []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // for its owner alone
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	err = pem.Encode(file, &pem.Block{Type: kind, Bytes: content})
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), path)
+}

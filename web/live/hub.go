@@ -1,0 +1,252 @@
+// Package live shows cameras' frames to whoever watches, with what was seen in each.
+//
+// Nothing is done while nobody watches. A frame that is shown costs its camera's goroutine one copy; it becomes a JPEG file on the hub's
+// own goroutine, once for all viewers of a width, and that may use a small share of the machine only: then frames are left out. A
+// viewer that does not keep up misses frames, and one that takes none is dropped.
+package live
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds on what viewers may ask for.
+const (
+	MaxRate     = 15 // frames a second
+	DefaultRate = 10
+	MaxViewers  = 16
+	MaxCameras  = 16 // of one viewer
+)
+
+// share is how much of all processors making pictures may take: less than the frames of a fifth of them would be missed by the model.
+const share = 0.04
+
+// Widths are what pictures may be scaled to, so that viewers share them.
+func Widths() []int { return []int{320, 480, 640, 960, 1280, 1920} }
+
+// DefaultWidth is what a page shows well.
+const DefaultWidth = 640
+
+// Frame is one frame, as whoever shows it knows it.
+type Frame struct {
+	Pixels   []byte // valid until Show returns
+	Sequence uint32
+	// Message describes the frame as JSON: what was seen in it. Valid until Show returns.
+	Message []byte
+	// Encode makes a JPEG file of at most so many pixels across from a copy of Pixels. It is called on the hub's goroutine.
+	Encode func(pixels []byte, width int) ([]byte, error)
+}
+
+// Picture is what a viewer gets.
+type Picture struct {
+	Camera   string
+	Sequence uint32
+	Message  []byte // JSON; not to be changed
+	JPEG     []byte // not to be changed
+}
+
+// Stats are the hub's counts since its start.
+type Stats struct {
+	Viewers  int    // now
+	Dropped  uint64 // viewers that took nothing
+	Pictures uint64 // JPEG files made
+	Failed   uint64 // frames that could not be made into one
+}
+
+// Hub brings frames to viewers. Its methods may be called from any goroutine.
+type Hub struct {
+	logger *slog.Logger
+	share  float64 // of one processor
+	wake   chan struct{}
+	anyone atomic.Int32 // viewers: what Show looks at first
+
+	mu      sync.Mutex // guards the rest; never held over a copy or while a picture is made
+	cameras map[string]*camera
+	turn    []string // cameras with a frame that waits, first come, first served
+	viewers map[*Viewer]struct{}
+	stats   Stats
+}
+
+// camera is what the hub knows of one that is watched.
+type camera struct {
+	viewers []*Viewer
+	taken   time.Time // when the last frame was
+	copying bool
+	waiting *waiting // nil: no frame waits
+	free    []byte   // memory for the next
+	failing bool     // whether the last frame could not be made into a picture: it is told once
+}
+
+// waiting is a frame that is yet to become a picture.
+type waiting struct {
+	pixels, message []byte
+	sequence        uint32
+	encode          func([]byte, int) ([]byte, error)
+}
+
+// New makes a hub without viewers.
+func New(logger *slog.Logger) *Hub {
+	return &Hub{
+		logger: logger, share: share * float64(runtime.NumCPU()), wake: make(chan struct{}, 1),
+		cameras: map[string]*camera{}, viewers: map[*Viewer]struct{}{},
+	}
+}
+
+// Stats may be called from any goroutine.
+func (h *Hub) Stats() Stats {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.stats
+	s.Viewers = len(h.viewers)
+	return s
+}
+
+// Wants tells whether Show would take a frame of a camera now.
+func (h *Hub) Wants(name string) bool {
+	if h.anyone.Load() == 0 {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.wants(name, time.Now())
+}
+
+// wants is for under the lock.
+func (h *Hub) wants(name string, now time.Time) bool {
+	c, ok := h.cameras[name]
+	if !ok || c.copying {
+		return false
+	}
+	fastest := 0.0
+	for _, v := range c.viewers {
+		fastest = max(fastest, v.rate)
+	}
+	// A camera's frames never come quite in time: a tenth early is in time.
+	return fastest > 0 && now.Sub(c.taken).Seconds() >= 0.9/fastest
+}
+
+// Show takes a frame where somebody wants it: it is copied. It never blocks. A frame that still waits is left out for it.
+func (h *Hub) Show(name string, f Frame) {
+	if h.anyone.Load() == 0 {
+		return
+	}
+	now := time.Now()
+	h.mu.Lock()
+	if !h.wants(name, now) {
+		h.mu.Unlock()
+		return
+	}
+	c := h.cameras[name]
+	c.copying, c.taken = true, now
+	memory := c.free
+	c.free = nil
+	h.mu.Unlock()
+
+	next := &waiting{
+		pixels: append(memory[:0], f.Pixels...), message: slices.Clone(f.Message), sequence: f.Sequence, encode: f.Encode,
+	}
+
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c.copying = false
+	if h.cameras[name] != c { // the last viewer has gone
+		return
+	}
+	if c.waiting == nil {
+		h.turn = append(h.turn, name)
+	} else {
+		c.free = c.waiting.pixels
+	}
+	c.waiting = next
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run makes pictures until ctx ends.
+func (h *Hub) Run(ctx context.Context) {
+	for {
+		name, c, frame, widths := h.next()
+		if frame == nil {
+			select {
+			case <-h.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		began := time.Now()
+		for _, width := range widths {
+			h.make(name, c, frame, width)
+		}
+		h.giveBack(c, frame)
+		// What it took is a part of the time that follows: so it never takes more than its share.
+		rest := time.Duration(float64(time.Since(began)) * (1/h.share - 1))
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// next takes the frame that has waited longest, with the widths that its viewers want.
+func (h *Hub) next() (string, *camera, *waiting, []int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for len(h.turn) > 0 {
+		name := h.turn[0]
+		h.turn = slices.Delete(h.turn, 0, 1)
+		c, ok := h.cameras[name]
+		if !ok || c.waiting == nil {
+			continue
+		}
+		frame := c.waiting
+		c.waiting = nil
+		var widths []int
+		for _, v := range c.viewers {
+			if !slices.Contains(widths, v.width) {
+				widths = append(widths, v.width)
+			}
+		}
+		return name, c, frame, widths
+	}
+	return "", nil, nil, nil
+}
+
+// make makes one picture and gives it to the viewers of its width.
+func (h *Hub) make(name string, c *camera, f *waiting, width int) {
+	file, err := f.encode(f.pixels, width)
+	h.mu.Lock()
+	first := err != nil && !c.failing
+	c.failing = err != nil
+	if err != nil {
+		h.stats.Failed++
+	} else {
+		h.stats.Pictures++
+		picture := &Picture{name, f.sequence, f.message, file}
+		for _, v := range c.viewers {
+			if v.width == width {
+				v.give(picture)
+			}
+		}
+	}
+	h.mu.Unlock()
+	if first {
+		h.logger.Warn("frames cannot be shown live", "camera", name, "seq", f.sequence, "error", err)
+	}
+}
+
+func (h *Hub) giveBack(c *camera, f *waiting) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(c.viewers) > 0 && c.free == nil {
+		c.free = f.pixels
+	}
+}

@@ -1,0 +1,329 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// tell makes a "picture" that says what it is of.
+func tell(pixels []byte, width int) ([]byte, error) {
+	return fmt.Appendf(nil, "%s at %d", pixels, width), nil
+}
+
+func frame(sequence uint32) Frame {
+	return Frame{
+		Pixels: fmt.Appendf(nil, "frame %d", sequence), Sequence: sequence,
+		Message: fmt.Appendf(nil, `{"sequence":%d}`, sequence), Encode: tell,
+	}
+}
+
+// running gives a hub that makes pictures until the test ends.
+func running(t *testing.T) *Hub {
+	h := New(quietLog())
+	h.share = 0.5
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var all sync.WaitGroup
+	all.Go(func() { h.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+	return h
+}
+
+func TestNothingIsDoneForNobody(t *testing.T) {
+	h := running(t)
+	if h.Wants("yard") {
+		t.Error("it wants a frame")
+	}
+	f := frame(1)
+	f.Encode = func([]byte, int) ([]byte, error) {
+		t.Error("a picture is made")
+		return nil, nil
+	}
+	h.Show("yard", f)
+	if allocs := testing.AllocsPerRun(100, func() { h.Show("yard", f) }); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	v, err := h.Watch([]string{"gate"}, 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	if h.Wants("yard") {
+		t.Error("it wants frames of a camera that nobody watches")
+	}
+	h.Show("yard", f)
+}
+
+func TestFramesComeWithTheirMessages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(quietLog())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() { h.Run(ctx) })
+		wide, err := h.Watch([]string{"yard", "gate"}, 1200, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer wide.Close()
+		slow, err := h.Watch([]string{"yard"}, 0, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer slow.Close()
+		got := map[string]int{}
+		for i := range uint32(20) {
+			f := frame(i)
+			h.Show("yard", f)
+			copy(f.Pixels, "XXXXX") // they are the shower's again
+			h.Show("gate", frame(1000+i))
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			for {
+				p := wide.take()
+				if p == nil {
+					break
+				}
+				got[p.Camera]++
+				if want := fmt.Sprintf(`{"sequence":%d}`, p.Sequence); string(p.Message) != want || string(p.JPEG) != fmt.Sprintf("frame %d at 1280", p.Sequence) {
+					t.Errorf("%s %s with %s", p.Camera, p.JPEG, p.Message)
+				}
+			}
+			if p := slow.take(); p != nil {
+				got["slow"]++
+				if string(p.JPEG) != fmt.Sprintf("frame %d at 640", p.Sequence) {
+					t.Errorf("%s", p.JPEG)
+				}
+			}
+		}
+		if got["yard"] != 20 || got["gate"] != 20 || got["slow"] != 4 {
+			t.Errorf("%v", got)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+// Making pictures takes no more than its share of time, whatever is asked for.
+func TestPicturesTakeTheirShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(quietLog())
+		h.share = 0.08
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() { h.Run(ctx) })
+		var spent atomic.Int64
+		f := frame(1)
+		f.Encode = func([]byte, int) ([]byte, error) {
+			time.Sleep(20 * time.Millisecond)
+			spent.Add(int64(20 * time.Millisecond))
+			return []byte("x"), nil
+		}
+		for _, width := range Widths() {
+			v, err := h.Watch([]string{"yard"}, width, 15)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+		}
+		const lasting = 30 * time.Second
+		for began := time.Now(); time.Since(began) < lasting; time.Sleep(10 * time.Millisecond) {
+			h.Show("yard", f)
+		}
+		if share := float64(spent.Load()) / float64(lasting); share > 0.09 || share < 0.05 {
+			t.Errorf("a share of %.3f", share)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestFailuresAreSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		h := New(slog.New(slog.NewTextHandler(&text, nil)))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var all sync.WaitGroup
+		all.Go(func() { h.Run(ctx) })
+		v, err := h.Watch([]string{"yard"}, 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		f := frame(1)
+		f.Encode = func([]byte, int) ([]byte, error) { return nil, errors.New("no such colour") }
+		for range 10 {
+			h.Show("yard", f)
+			time.Sleep(time.Second)
+		}
+		if n := strings.Count(text.String(), "no such colour"); n != 1 {
+			t.Errorf("said %d times: %s", n, text.String())
+		}
+		if s := h.Stats(); s.Failed != 10 {
+			t.Errorf("%+v", s)
+		}
+		cancel()
+		all.Wait()
+	})
+}
+
+func TestViewersAreBounded(t *testing.T) {
+	h := New(quietLog())
+	for range MaxViewers {
+		v, err := h.Watch([]string{"yard"}, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+	}
+	if _, err := h.Watch([]string{"yard"}, 0, 0); !errors.Is(err, ErrFull) {
+		t.Error(err)
+	}
+}
+
+func TestWidths(t *testing.T) {
+	for asked, want := range map[int]int{0: 640, 1: 320, 320: 320, 321: 480, 1300: 1920, 9999: 1920} {
+		if got := widthFor(asked); got != want {
+			t.Errorf("%d: %d, want %d", asked, got, want)
+		}
+	}
+}
+
+// served shows camera yard at a server until the test ends.
+func served(t *testing.T, h *Hub, size int) *httptest.Server {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() {
+		big := bytes.Repeat([]byte{1}, size)
+		for i := uint32(0); ctx.Err() == nil; i++ {
+			f := frame(i)
+			f.Encode = func([]byte, int) ([]byte, error) { return big, nil }
+			h.Show("yard", f)
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	})
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /mjpeg", func(w http.ResponseWriter, r *http.Request) {
+		_ = h.ServeMJPEG(w, r, Ask{Cameras: []string{"yard"}, Rate: 15})
+	})
+	mux.HandleFunc("GET /parts", func(w http.ResponseWriter, r *http.Request) {
+		_ = h.ServeParts(w, r, Ask{Cameras: []string{"yard"}, Rate: 15})
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+		server.Close()
+	})
+	return server
+}
+
+func TestPartsAreReadByAnyone(t *testing.T) {
+	h := running(t)
+	server := served(t, h, 5000)
+	for _, path := range []string{"/mjpeg", "/parts"} {
+		response, err := server.Client().Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, params, err := mime.ParseMediaType(response.Header.Get("Content-Type"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		reader := multipart.NewReader(response.Body, params["boundary"])
+		for i := range 6 {
+			part, err := reader.NextPart()
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			kind := part.Header.Get("Content-Type")
+			text, err := io.ReadAll(part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch wantJSON := path == "/parts" && i%2 == 0; {
+			case wantJSON && (kind != "application/json" || !strings.HasPrefix(string(text), `{"sequence":`)):
+				t.Errorf("%s %d: %s %.40s", path, i, kind, text)
+			case !wantJSON && (kind != "image/jpeg" || len(text) != 5000):
+				t.Errorf("%s %d: %s of %d bytes", path, i, kind, len(text))
+			}
+		}
+		response.Body.Close()
+	}
+	server.Client().CloseIdleConnections()
+}
+
+// A viewer that stops reading is dropped, and the others see on; memory is back when all have gone.
+func TestViewerThatDoesNotReadIsDropped(t *testing.T) {
+	h := running(t)
+	server := served(t, h, 300_000)
+	stuck, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stuck.Close()
+	fmt.Fprint(stuck, "GET /mjpeg HTTP/1.1\r\nHost: x\r\n\r\n") // and never reads
+	response, err := server.Client().Get(server.URL + "/mjpeg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	buffer := make([]byte, 64<<10)
+	for deadline := time.Now().Add(60 * time.Second); h.Stats().Dropped == 0; {
+		if _, err := response.Body.Read(buffer); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("nobody is dropped")
+		}
+	}
+	before := h.Stats()
+	if before.Viewers != 1 || before.Dropped != 1 {
+		t.Errorf("%+v", before)
+	}
+	for h.Stats().Pictures < before.Pictures+5 { // the other still gets pictures
+		if _, err := response.Body.Read(buffer); err != nil {
+			t.Fatal(err)
+		}
+	}
+	response.Body.Close()
+	server.Client().CloseIdleConnections()
+	for h.Stats().Viewers > 0 {
+		runtime.Gosched()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.cameras) != 0 {
+		t.Errorf("%d cameras are kept", len(h.cameras))
+	}
+}
