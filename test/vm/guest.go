@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"vedette/test/vm/remote"
@@ -47,6 +48,9 @@ type Guest struct {
 	files machineFiles
 	qemu  *qemu
 	agent *remote.Client
+
+	monitorMu sync.Mutex // guards monitor
+	monitor   *monitor   // of a guest from which a port was forwarded; opened once, for it greets once
 }
 
 // Boot gives a guest in which systemd has come to rest: started from the saved state, so two guests differ in nothing but

@@ -99,6 +99,12 @@ func (m *Machine) Read(ctx context.Context, path string) []byte {
 	return must(m.Guest.Read(ctx, path))(m.t)
 }
 
+// Forward gives an address of the host's that leads to a TCP port of the guest.
+func (m *Machine) Forward(ctx context.Context, port int) string {
+	m.t.Helper()
+	return must(m.Guest.Forward(ctx, port))(m.t)
+}
+
 // Journal is what a unit has logged in this boot.
 func (m *Machine) Journal(ctx context.Context, unit string) string {
 	m.t.Helper()

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -88,5 +90,33 @@ func TestFilesGoBothWays(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(m.Guest.HostShare(), "zeros"))
 	if got := fmt.Sprintf("%x", sha256.Sum256(content)); err != nil || !strings.HasPrefix(sum, got) {
 		t.Errorf("the guest wrote %s, the host reads %s (%v)", sum, got, err)
+	}
+}
+
+func TestHostReachesAPort(t *testing.T) {
+	m := vm.Start(t, vm.Options{})
+	ctx := t.Context()
+	m.Succeed(ctx, "systemd-run", "--quiet", "busybox", "nc", "-ll", "-p", "4711", "-e", "echo", "hello")
+	m.Succeed(ctx, "timeout", "60", "sh", "-c", "until ss -ltn | grep -q :4711; do :; done")
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Forward(ctx, 4711))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if said, err := io.ReadAll(conn); err != nil || string(said) != "hello\n" {
+		t.Errorf("heard %q, %v", said, err)
+	}
+	if out := m.Run(ctx, "timeout", "5", "busybox", "nc", "10.0.2.2", "22"); out.ExitCode == 0 {
+		t.Errorf("the guest reaches the host: %+v", out)
+	}
+}
+
+func TestCamerasCanBeMade(t *testing.T) {
+	m := vm.Start(t, vm.Options{})
+	ctx := t.Context()
+	m.Succeed(ctx, "modprobe", "vivid", "n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0")
+	m.Succeed(ctx, "modprobe", "v4l2loopback", "devices=1", "video_nr=10", "exclusive_caps=1", "card_label=fed")
+	if listed := m.Succeed(ctx, "v4l2-ctl", "--list-devices"); !strings.Contains(listed, "vivid") || !strings.Contains(listed, "fed") {
+		t.Errorf("the cameras are:\n%s", listed)
 	}
 }

@@ -36,18 +36,24 @@ func openMonitor(ctx context.Context, conn net.Conn) (*monitor, error) {
 
 // command runs a line of the monitor's own language.
 func (m *monitor) command(ctx context.Context, line string) error {
+	said, err := m.ask(ctx, line)
+	if err == nil && said != "" { // it says nothing when all is well
+		err = fmt.Errorf("cannot %s: %s", line, said)
+	}
+	return err
+}
+
+// ask runs a line of the monitor's own language and gives what it answers.
+func (m *monitor) ask(ctx context.Context, line string) (string, error) {
 	answer, err := m.execute(ctx, "human-monitor-command", map[string]string{"command-line": line})
 	if err != nil {
-		return err
+		return "", err
 	}
 	var said string
 	if err := json.Unmarshal(answer, &said); err != nil {
-		return fmt.Errorf("cannot read QEMU's answer to %q: %w", line, err)
+		return "", fmt.Errorf("cannot read QEMU's answer to %q: %w", line, err)
 	}
-	if said = strings.TrimSpace(said); said != "" { // it says nothing when all is well
-		return fmt.Errorf("cannot %s: %s", line, said)
-	}
-	return nil
+	return strings.TrimSpace(said), nil
 }
 
 func (m *monitor) execute(ctx context.Context, name string, arguments any) (json.RawMessage, error) {

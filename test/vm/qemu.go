@@ -37,7 +37,7 @@ func machineTypeOf(arch string) (machineType, error) {
 
 // fixed are the arguments that a saved state holds for: after a change the state is made anew.
 func (m machineType) fixed() []string {
-	kernel := "console=" + m.console + " quiet panic=1 mitigations=off audit=0 systemd.unified_cgroup_hierarchy=1"
+	kernel := "console=" + m.console + " quiet panic=1 mitigations=off audit=0 net.ifnames=0 systemd.unified_cgroup_hierarchy=1"
 	return append(m.args,
 		"-accel", "tcg,thread=multi,tb-size=512", "-smp", "2", "-m", "2G", "-nodefaults", "-display", "none",
 		// A guest that reboots or panics ends, so that a test can see it.
@@ -45,6 +45,8 @@ func (m machineType) fixed() []string {
 		"-append", kernel,
 		"-device", "virtio-rng-pci",
 		"-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=vedette.agent",
+		// Restricted: the guest reaches nothing, and the host what Forward opens.
+		"-netdev", "user,id=net,restrict=on", "-device", "virtio-net-pci,netdev=net,romfile=",
 	)
 }
 
