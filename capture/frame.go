@@ -42,6 +42,18 @@ type Source interface {
 	String() string
 }
 
+// Plugged is a Source whose device comes and goes.
+type Plugged interface {
+	// Changed tells whether devices have come or gone since Open was last called: then it is worth another try.
+	Changed() bool
+}
+
+// Compromised is a Stream that may not be what was asked for.
+type Compromised interface {
+	// Compromise says what was asked for, what there is instead and why; empty where all is as it should be.
+	Compromise() string
+}
+
 // Stream is a source that is open. Its methods are called from one goroutine at a time.
 type Stream interface {
 	// Format does not change during the stream's life.

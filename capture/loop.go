@@ -46,8 +46,10 @@ type Status struct {
 	LastFrame  time.Duration // when the last frame was captured, on CLOCK_MONOTONIC; 0 before the first
 	Opens      uint64        // how often the source was opened with success
 	Drops      map[DropCause]uint64
-	LastError  string // why the last stream ended or could not be opened; empty while all is well
-	Iterations uint64 // steps taken: grows at least each second, except while the source is being opened
+	Failures   map[FailureCause]uint64 // how often a stream ended or could not be opened
+	LastError  string                  // why that was so the last time; empty while all is well
+	Compromise string                  // how the open stream differs from what was asked for, for want of something
+	Iterations uint64                  // steps taken: grows at least each second, except while the source is being opened
 	// Due is when the next step must have been taken: a Loop that is behind it is stuck, whatever the camera does.
 	// Zero while the Loop does not run.
 	Due time.Time
@@ -75,7 +77,7 @@ func NewLoop(name string, source Source, sink Sink, logger *slog.Logger) *Loop {
 		sink:   sink,
 		log:    logger.With("camera", name),
 		jitter: func(most time.Duration) time.Duration { return rand.N(most) + 1 },
-		status: Status{State: Disabled, Drops: map[DropCause]uint64{}},
+		status: Status{State: Disabled, Drops: map[DropCause]uint64{}, Failures: map[FailureCause]uint64{}},
 		ended:  map[DropCause]uint64{},
 	}
 }
@@ -85,7 +87,7 @@ func (l *Loop) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.status
-	s.Drops = maps.Clone(s.Drops)
+	s.Drops, s.Failures = maps.Clone(s.Drops), maps.Clone(s.Failures)
 	s.FPS = l.meter.rate(time.Now())
 	return s
 }
@@ -125,8 +127,14 @@ func (l *Loop) Run(ctx context.Context) error {
 		if errors.Is(err, ErrStalled) {
 			state = Stalled
 		}
-		l.change(func(s *Status) { s.State, s.LastError = state, reported })
-		if !l.pause(ctx, wait) {
+		l.change(func(s *Status) {
+			s.State, s.LastError, s.Compromise = state, reported, ""
+			s.Failures[CauseOf(err)]++
+		})
+		if l.pause(ctx, wait) {
+			backoff = leastBackoff
+		}
+		if ctx.Err() != nil {
 			return nil
 		}
 	}
@@ -152,7 +160,14 @@ func (l *Loop) live(ctx context.Context) (life, error) {
 		err = fmt.Errorf("cannot use %s: %w", l.source, err)
 	} else if err = l.sink.Opened(format); err == nil {
 		opened = true
-		l.change(func(s *Status) { s.Format = format })
+		compromise := ""
+		if c, ok := stream.(Compromised); ok {
+			compromise = c.Compromise()
+		}
+		l.change(func(s *Status) { s.Format, s.Compromise = format, compromise })
+		if compromise != "" {
+			l.log.Warn("camera gives less than was asked for", "source", l.source.String(), "why", compromise)
+		}
 		err = r.read(ctx)
 	}
 	r.accountDrops()
@@ -181,8 +196,9 @@ func (l *Loop) open(ctx context.Context) (Stream, error) {
 	return stream, nil
 }
 
-// pause waits in steps; false where ctx has ended.
-func (l *Loop) pause(ctx context.Context, wait time.Duration) bool {
+// pause waits in steps, until it is time, ctx ends or a device has come, which it tells.
+func (l *Loop) pause(ctx context.Context, wait time.Duration) (plugged bool) {
+	source, comesAndGoes := l.source.(Plugged)
 	for wait > 0 {
 		step := min(wait, waitStep)
 		l.step(step, nil)
@@ -194,8 +210,11 @@ func (l *Loop) pause(ctx context.Context, wait time.Duration) bool {
 		case <-timer.C:
 		}
 		wait -= step
+		if comesAndGoes && source.Changed() {
+			return true
+		}
 	}
-	return true
+	return false
 }
 
 // step counts an iteration that may take as long as atMost.

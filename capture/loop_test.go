@@ -126,6 +126,21 @@ func (s *scriptStream) Close() error {
 	return s.life.closeErr
 }
 
+// plugged is a script whose device comes after a while.
+type plugged struct {
+	*script
+	comes time.Time
+	seen  bool
+}
+
+func (p *plugged) Changed() bool {
+	if p.seen || time.Now().Before(p.comes) {
+		return false
+	}
+	p.seen = true
+	return true
+}
+
 // notes is a sink that writes down what it is told.
 type notes struct {
 	openedErr error
@@ -300,6 +315,32 @@ func TestLoopBackoffIsForgottenAfterGoodLife(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestLoopOpensWhatIsPluggedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gone := scriptLife{openErr: capture.ErrLost}
+		source := &plugged{script: &script{t: t, lives: []scriptLife{gone}}, comes: time.Now().Add(10 * time.Minute)}
+		loop := capture.NewLoop("yard", source, &notes{}, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		done := make(chan error)
+		go func() { done <- loop.Run(ctx) }()
+		time.Sleep(10*time.Minute - time.Nanosecond)
+		synctest.Wait()
+		before := len(source.opens)
+		if s := loop.Status(); s.Failures[capture.FailLost] != uint64(before) || s.State != capture.Lost {
+			t.Errorf("%d opens, failures %v, %s", before, s.Failures, s.State)
+		}
+		source.lives = append(slices.Repeat([]scriptLife{gone}, before), scriptLife{frames: 1000, interval: time.Second})
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		if s := loop.Status(); s.State != capture.Streaming || s.Frames == 0 {
+			t.Errorf("2.5 s after its return the camera is %s with %d frames; opened at %v", s.State, s.Frames, source.opens[before:])
+		}
+		cancel()
+		<-done
+	})
 }
 
 func TestLoopCountsDrops(t *testing.T) {

@@ -30,19 +30,19 @@ type filled struct {
 func (s *stream) mapBuffer(index uint32) error {
 	b := s.message(index)
 	if err := s.ioctl(reqQueryBuf, unsafe.Pointer(&b)); err != nil {
-		return cannot("ask for a buffer", err)
+		return because(capture.FailBuffers, "ask for a buffer", err)
 	}
 	offset, length := uint32(b.Where), b.Length
 	if s.kind == typeCaptureMulti {
 		offset, length = uint32(s.plane.Where), s.plane.Length
 	}
 	if length == 0 || int64(length) < int64(s.format.FrameBytes()) || length > capture.MaxSizeImage {
-		return fmt.Errorf("cannot stream: the driver's buffer %d has %d bytes, for frames of %d",
-			index, length, s.format.SizeImage)
+		return capture.FailBuffers.Because(fmt.Errorf("cannot stream: the driver's buffer %d has %d bytes, for frames of %d",
+			index, length, s.format.SizeImage))
 	}
 	data, unmap, err := s.mmap(int64(offset), int(length))
 	if err != nil {
-		return cannot("map a buffer", err)
+		return because(capture.FailBuffers, "map a buffer", err)
 	}
 	s.buffers = append(s.buffers, mapped{data: data, unmap: unmap})
 	return nil
@@ -61,7 +61,7 @@ func (s *stream) message(index uint32) buffer {
 func (s *stream) queue(index int) error {
 	b := s.message(uint32(index))
 	if err := s.ioctl(reqQueue, unsafe.Pointer(&b)); err != nil {
-		return cannot("give a buffer to the driver", err)
+		return because(capture.FailQueue, "give a buffer to the driver", err)
 	}
 	s.buffers[index].queued = true
 	return nil
@@ -74,10 +74,11 @@ func (s *stream) dequeue() (filled, error) {
 		if errors.Is(err, unix.EAGAIN) {
 			return filled{}, unix.EAGAIN
 		}
-		return filled{}, cannot("take a frame from the driver", err)
+		return filled{}, because(capture.FailDriver, "take a frame from the driver", err)
 	}
 	if b.Index >= uint32(len(s.buffers)) || !s.buffers[b.Index].queued {
-		return filled{}, fmt.Errorf("cannot take a frame from the driver: it gave buffer %d, which it did not have", b.Index)
+		return filled{}, capture.FailDriver.Because(
+			fmt.Errorf("cannot take a frame from the driver: it gave buffer %d, which it did not have", b.Index))
 	}
 	s.buffers[b.Index].queued = false
 	f := filled{

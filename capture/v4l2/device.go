@@ -81,13 +81,22 @@ func monotonic() time.Duration {
 var ErrBandwidth = errors.New("the USB bus has no bandwidth left for this camera: " +
 	"ask for mjpeg, a smaller size or a lower rate, or plug it into another USB controller")
 
+// because is cannot with a cause, for what the kernel's answer does not tell one of.
+func because(cause capture.FailureCause, do string, err error) error {
+	err = cannot(do, err)
+	if capture.CauseOf(err) == capture.FailOther {
+		return cause.Because(err)
+	}
+	return err
+}
+
 // cannot says what failed, with what to do about it where the kernel's answer tells.
 func cannot(do string, err error) error {
 	switch {
 	case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO), errors.Is(err, unix.ENOENT):
 		return fmt.Errorf("cannot %s: %w", do, capture.ErrLost)
 	case errors.Is(err, unix.EBUSY):
-		return fmt.Errorf("cannot %s: another program uses the camera (fuser -v names it): %w", do, err)
+		return capture.FailBusy.Because(fmt.Errorf("cannot %s: another program uses the camera (fuser -v names it): %w", do, err))
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		return fmt.Errorf("cannot %s: add the service's user to the group video: %w", do, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"vedette/capture"
 )
 
@@ -125,6 +127,31 @@ func identify(devices []Device) {
 			}
 		}
 	}
+}
+
+// signature is another one whenever a camera's node or one of its names has come, gone or changed hands, as when udev
+// gives the service's group the right to open it.
+func (h host) signature() string {
+	var all strings.Builder
+	note := func(path string) {
+		var stat unix.Stat_t
+		if unix.Lstat(path, &stat) == nil {
+			fmt.Fprintln(&all, path, stat.Ino, stat.Ctim.Sec, stat.Ctim.Nsec)
+		}
+	}
+	entries, err := os.ReadDir(h.dev)
+	if err != nil {
+		return ""
+	}
+	for _, e := range entries {
+		if nodeNumber(e.Name()) >= 0 {
+			note(filepath.Join(h.dev, e.Name()))
+		}
+	}
+	for _, kind := range []string{"by-id", "by-path"} {
+		note(filepath.Join(h.dev, "v4l", kind))
+	}
+	return all.String()
 }
 
 // resolve gives the node of the camera that id names: by any of its names, by its serial number or as a path.

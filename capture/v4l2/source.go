@@ -20,6 +20,7 @@ type Source struct {
 	log   *slog.Logger
 	host  host
 	clock func() time.Duration
+	seen  string // what nodes there were when it was last opened
 }
 
 // New makes the source that cfg describes; what cfg leaves open is 1280x720 in the driver's own rate. The camera need
@@ -45,41 +46,87 @@ func New(cfg capture.V4L2Config, logger *slog.Logger) (*Source, error) {
 // String names the camera as the configuration does.
 func (s *Source) String() string { return "v4l2:" + cmp.Or(s.cfg.ID, "the only camera") }
 
-// Open finds the camera, agrees on a format with its driver, and starts it.
+// Changed implements capture.Plugged.
+func (s *Source) Changed() bool { return s.host.signature() != s.seen }
+
+// Open finds the camera, agrees on a format with its driver, and starts it. Where its bus has no room for that, it goes
+// down a ladder: half the rate, a compressed format, a smaller size.
 func (s *Source) Open(ctx context.Context) (capture.Stream, error) {
+	s.seen = s.host.signature()
 	path, err := s.host.resolve(s.cfg.ID)
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	w := wish{s.cfg.Formats, s.cfg.Size, s.cfg.Rate}
+	stream, refused, err := s.start(ctx, path, w)
+	if err == nil {
+		return stream, nil
+	}
+	if !errors.Is(err, ErrBandwidth) {
 		return nil, err
+	}
+	tried := []capture.Format{refused}
+	for _, rung := range ladder(w, refused) {
+		stream, format, rungErr := s.start(ctx, path, rung, tried...)
+		switch {
+		case rungErr == nil:
+			stream.compromise = fmt.Sprintf("the USB bus has no bandwidth left for %s: it is %s", describe(refused), describe(format))
+			return stream, nil
+		case errors.Is(rungErr, ErrBandwidth):
+			tried = append(tried, format)
+		case !errors.Is(rungErr, errTried):
+			return nil, rungErr
+		}
+	}
+	return nil, fmt.Errorf("%w (%d smaller streams were tried)", err, len(tried)-1)
+}
+
+// errTried is for what the bus had no room for a moment ago.
+var errTried = errors.New("it was tried before")
+
+// start opens the camera and makes it stream, unless in a format that was tried before. The format is what was agreed
+// on, whatever became of it.
+func (s *Source) start(ctx context.Context, path string, w wish, tried ...capture.Format) (*stream, capture.Format, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, capture.Format{}, err
 	}
 	d, err := s.host.openDevice(path)
 	if err != nil {
-		return nil, cannot("open "+path, err)
+		return nil, capture.Format{}, cannot("open "+path, err)
 	}
-	kind, format, err := s.prepare(d, path)
+	kind, format, err := s.prepare(d, path, w)
+	if err == nil && slices.Contains(tried, format) {
+		err = errTried
+	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
+		return nil, format, errors.Join(fmt.Errorf("%s: %w", path, err), d.close())
 	}
 	stream, err := startStream(d, kind, format, s.log, s.clock)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, format, fmt.Errorf("%s: %w", path, err)
 	}
-	return stream, nil
+	return stream, format, nil
 }
 
-func (s *Source) prepare(d device, path string) (bufType, capture.Format, error) {
+func describe(f capture.Format) string {
+	text := fmt.Sprintf("%s %dx%d", f.Pixel, f.Width, f.Height)
+	if f.Interval > 0 {
+		text += fmt.Sprintf(" at %.4g/s", 1/f.Interval.Seconds())
+	}
+	return text
+}
+
+func (s *Source) prepare(d device, path string, w wish) (bufType, capture.Format, error) {
 	_, kind, err := capabilities(d)
 	if err != nil {
 		return 0, capture.Format{}, err
 	}
-	format, err := negotiator{d, kind}.negotiate(wish{s.cfg.Formats, s.cfg.Size, s.cfg.Rate})
+	format, err := negotiator{d, kind}.negotiate(w)
 	if none, ok := errors.AsType[noFormatError](err); ok {
 		if has := s.formats(path); len(has) > 0 {
 			none.offered = has
 		}
-		return 0, capture.Format{}, none
+		return 0, capture.Format{}, capture.FailFormat.Because(none)
 	}
 	if err != nil {
 		return 0, capture.Format{}, err
@@ -120,11 +167,11 @@ func (s *Source) setControls(path string) error {
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Controls)) {
 		control, ok := known[name]
 		if !ok {
-			return fmt.Errorf("the camera has no control %s, but %s", name,
-				cmp.Or(strings.Join(slices.Sorted(maps.Keys(known)), ", "), "none at all"))
+			return capture.FailFormat.Because(fmt.Errorf("the camera has no control %s, but %s", name,
+				cmp.Or(strings.Join(slices.Sorted(maps.Keys(known)), ", "), "none at all")))
 		}
 		if v := s.cfg.Controls[name]; v < int64(control.Min) || v > int64(control.Max) {
-			return fmt.Errorf("control %s: %d is outside %d to %d", name, v, control.Min, control.Max)
+			return capture.FailFormat.Because(fmt.Errorf("control %s: %d is outside %d to %d", name, v, control.Min, control.Max))
 		}
 		wanted = append(wanted, control)
 	}

@@ -47,6 +47,7 @@ type stream struct {
 	patience time.Duration
 	deadline time.Duration // on clock: when the camera has stalled; 0 while nobody waits
 
+	compromise      string // see capture.Compromised
 	bad, superseded uint64
 	badSince        uint64 // since the last good frame
 	saidClock       bool
@@ -68,11 +69,12 @@ func startStream(
 func (s *stream) start() error {
 	request := requestBuffers{Count: wishedBuffers, Type: s.kind, Memory: memoryMap}
 	if err := s.ioctl(reqBuffers, unsafe.Pointer(&request)); err != nil {
-		return cannot("get buffers", err)
+		return because(capture.FailBuffers, "get buffers", err)
 	}
 	s.started = true
 	if request.Count < leastBuffers || request.Count > maxFrames {
-		return fmt.Errorf("cannot stream: the driver gives %d buffers, not %d to %d", request.Count, leastBuffers, maxFrames)
+		return capture.FailBuffers.Because(
+			fmt.Errorf("cannot stream: the driver gives %d buffers, not %d to %d", request.Count, leastBuffers, maxFrames))
 	}
 	for i := range request.Count {
 		if err := s.mapBuffer(i); err != nil {
@@ -87,9 +89,9 @@ func (s *stream) start() error {
 	kind := s.kind
 	if err := s.ioctl(reqStreamOn, unsafe.Pointer(&kind)); err != nil {
 		if errors.Is(err, unix.ENOSPC) {
-			return fmt.Errorf("cannot start streaming: %w", ErrBandwidth)
+			return capture.FailBandwidth.Because(fmt.Errorf("cannot start streaming: %w", ErrBandwidth))
 		}
-		return cannot("start streaming", err)
+		return because(capture.FailStart, "start streaming", err)
 	}
 	return nil
 }
@@ -158,7 +160,7 @@ func (s *stream) wait() error {
 	revents, err := s.poll(max(min(left, pollSlice), time.Millisecond))
 	switch {
 	case err != nil:
-		return cannot("wait for a frame", err)
+		return because(capture.FailDriver, "wait for a frame", err)
 	case revents&(unix.POLLHUP|unix.POLLNVAL) != 0:
 		return fmt.Errorf("cannot wait for a frame: %w", capture.ErrLost)
 	case revents&unix.POLLERR != 0:
@@ -171,7 +173,7 @@ func (s *stream) wait() error {
 		if !errors.Is(err, unix.EAGAIN) {
 			return err
 		}
-		return errors.New("cannot wait for a frame: the driver has stopped the stream")
+		return capture.FailDriver.Because(errors.New("cannot wait for a frame: the driver has stopped the stream"))
 	}
 	return nil
 }
@@ -200,6 +202,9 @@ func (s *stream) frame(f filled) *capture.Frame {
 
 // Format implements capture.Stream.
 func (s *stream) Format() capture.Format { return s.format }
+
+// Compromise implements capture.Compromised.
+func (s *stream) Compromise() string { return s.compromise }
 
 // Dropped implements capture.Stream.
 func (s *stream) Dropped() map[capture.DropCause]uint64 {

@@ -238,10 +238,10 @@ func TestStateAndFaultAreAsTheirSchemasSay(t *testing.T) {
 	richer := state
 	richer.Worker, richer.Workers = loaded, []payload.Worker{worker, loaded}
 	richer.Cameras = map[string]payload.Camera{
-		"gate": {State: "opening", Source: "v4l2", Drops: map[string]uint64{}},
+		"gate": {State: "opening", Source: "v4l2", Drops: map[string]uint64{}, Failures: map[string]uint64{}},
 		"yard": {
 			State: "streaming", Source: "scene", Format: "yuyv", Width: 1280, Height: 720, FPS: 24.9,
-			Drops: map[string]uint64{"rate": 3}, LastFrameAge: &age, LastError: "no frame came in time",
+			Drops: map[string]uint64{"rate": 3}, Failures: map[string]uint64{"lost": 2}, LastFrameAge: &age, LastError: "no frame came in time",
 		},
 	}
 	richer.Resources = payload.Resources{ParentRSS: 1, ChildRSS: 2, Temperature: &degrees}

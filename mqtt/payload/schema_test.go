@@ -177,6 +177,7 @@ func TestTheSchemasWordsAreTheProgrammes(t *testing.T) {
 		{"supervisor", "Kind", "fault.schema.json", "/properties/kind/enum"},
 		{"capture", "State", "state.schema.json", "/$defs/camera/properties/state/enum"},
 		{"capture", "DropCause", "state.schema.json", "/$defs/camera/properties/drops/propertyNames/enum"},
+		{"capture", "FailureCause", "state.schema.json", "/$defs/camera/properties/failures/propertyNames/enum"},
 		{"mqtt/payload", "Clock", "detections.schema.json", "/$defs/clock/enum"},
 	} {
 		said := constants(t, c.folder, c.typeName)

@@ -57,6 +57,7 @@ type Camera struct {
 	Height       int               `json:"height,omitempty"`
 	FPS          float64           `json:"fps"` // frames captured a second
 	Drops        map[string]uint64 `json:"drops"`
+	Failures     map[string]uint64 `json:"failures"` // how often it was lost or could not be opened, by cause
 	LastFrameAge *float64          `json:"last_frame_age_s,omitempty"`
 	LastError    string            `json:"last_error,omitempty"`
 }

@@ -51,7 +51,7 @@ type collector struct {
 
 	buildInfo, modelInfo, degraded, clockSynced, temperature *prometheus.Desc
 
-	cameraState, cameraFrames, cameraDropped, cameraAge *prometheus.Desc
+	cameraState, cameraFrames, cameraDropped, cameraFailures, cameraAge *prometheus.Desc
 
 	workerState, workerGeneration, workerRestarts, workerMemory, workerActive *prometheus.Desc
 
@@ -85,6 +85,7 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		cameraFrames: desc("camera_frames_total", "Frames captured.", "camera"),
 		cameraDropped: desc("camera_frames_dropped_total", "Frames that were not looked at, by cause. Those of cause \"driver\" come "+
 			"on top of the frames captured.", "camera", "cause"),
+		cameraFailures: desc("camera_failures_total", "How often the camera was lost or could not be opened, by cause.", "camera", "cause"),
 		cameraAge: desc("camera_last_frame_age_seconds", "Time since the last frame was captured; absent before the first.",
 			"camera"),
 
@@ -135,7 +136,7 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.buildInfo, c.modelInfo, c.degraded, c.clockSynced, c.temperature,
-		c.cameraState, c.cameraFrames, c.cameraDropped, c.cameraAge,
+		c.cameraState, c.cameraFrames, c.cameraDropped, c.cameraFailures, c.cameraAge,
 		c.workerState, c.workerGeneration, c.workerRestarts, c.workerMemory, c.workerActive,
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
 		c.inferred, c.inFlight, c.rejected, c.copying,
@@ -185,6 +186,9 @@ func (c *collector) collectCameras(o output, s Snapshot) {
 		}
 		for _, cause := range capture.DropCauses() {
 			o.counter(c.cameraDropped, float64(cam.Drops[string(cause)]), name, string(cause))
+		}
+		for _, cause := range capture.FailureCauses() {
+			o.counter(c.cameraFailures, float64(cam.Failures[string(cause)]), name, string(cause))
 		}
 		if cam.LastFrameAge != nil {
 			o.gauge(c.cameraAge, *cam.LastFrameAge, name)

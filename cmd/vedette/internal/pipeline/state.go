@@ -54,6 +54,12 @@ func (p *Pipeline) State() payload.State {
 				Remedy: "check its cable and power, or its source in the configuration; it is tried again by itself",
 			})
 		}
+		if why := cam.loop.Status().Compromise; why != "" {
+			state.Degraded = append(state.Degraded, payload.Degradation{
+				What: cameraPart(cam.config.Name), Why: why,
+				Remedy: "plug it into another USB controller ('vedette doctor' tells which cameras share one), or ask for less",
+			})
+		}
 	}
 	if model != nil && model.Degraded != "" {
 		state.Degraded = append(state.Degraded, providerDegradation(model))
@@ -142,13 +148,16 @@ func cameraState(cam *camera) payload.Camera {
 	status := cam.loop.Status()
 	c := payload.Camera{
 		State: string(status.State), Source: cam.source.String(), FPS: status.FPS,
-		LastError: status.LastError, Drops: map[string]uint64{},
+		LastError: status.LastError, Drops: map[string]uint64{}, Failures: map[string]uint64{},
 	}
 	if status.Format.Width > 0 {
 		c.Format, c.Width, c.Height = status.Format.Pixel.String(), status.Format.Width, status.Format.Height
 	}
 	for cause, n := range cam.Drops() {
 		c.Drops[string(cause)] = n
+	}
+	for cause, n := range status.Failures {
+		c.Failures[string(cause)] = n
 	}
 	if status.LastFrame > 0 {
 		age := max(wire.Monotonic()-status.LastFrame, 0).Seconds() // uvcvideo estimates, and may be ahead
