@@ -80,6 +80,8 @@ faults: setup ## break what may break, and look who survives; ROW=7 for one row,
 
 system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the other kind
 	@test/vm/image/build $(ARCH) >/dev/null
+	@env CGO_ENABLED=1 GOARCH=$(ARCH) $(CROSS) go build -o $(BUILD)/grab-$(ARCH) ./test/system/grab
+	@CGO_ENABLED=0 GOARCH=$(ARCH) go build -o $(BUILD)/feed-$(ARCH) ./test/loopback/feed
 	VEDETTE_VM_ARCH=$(ARCH) go test -tags system -count 1 -p 1 -timeout 45m -v ./test/vm ./test/system | grep -v '^=== '
 
 nightly: ## (not there yet) the long tests

@@ -35,9 +35,11 @@ func (c *camera) onBus(bytesPerSecond float64) *[]string {
 
 func TestLadder(t *testing.T) {
 	sizes := []simFormat{
-		{pixel: capture.YUYV, width: 640, height: 480}, {pixel: capture.YUYV, width: 320, height: 240},
+		{pixel: capture.YUYV, width: 640, height: 480},
+		{pixel: capture.YUYV, width: 320, height: 240},
 		{pixel: capture.YUYV, width: 160, height: 120},
-		{pixel: capture.MJPEG, width: 640, height: 480}, {pixel: capture.MJPEG, width: 320, height: 240},
+		{pixel: capture.MJPEG, width: 640, height: 480},
+		{pixel: capture.MJPEG, width: 320, height: 240},
 	}
 	both := []capture.PixelFormat{capture.YUYV, capture.MJPEG}
 	for name, c := range map[string]struct {
@@ -159,7 +161,7 @@ func TestCausesOfFailures(t *testing.T) {
 			if got := capture.CauseOf(err); got != c.want {
 				t.Errorf("%q is %s, want %s", err, got, c.want)
 			}
-			cam.gone = c.errno == unix.ENODEV
+			cam.gone = errors.Is(c.errno, unix.ENODEV)
 			cam.checkClosed()
 		})
 	}
