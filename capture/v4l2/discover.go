@@ -5,10 +5,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +26,8 @@ type Device struct {
 	ByID     string       `json:"by_id,omitempty"`   // the name that udev gives by vendor, model and serial number
 	ByPath   string       `json:"by_path,omitempty"` // the name that udev gives by the place where it is plugged in
 	Serial   string       `json:"serial,omitempty"`
+	USBBus   int          `json:"usb_bus,omitempty"`  // cameras on one bus share its bandwidth; 0: it is not on USB
+	USBSpeed float64      `json:"usb_mbps,omitempty"` // of the camera's connection, in Mbit/s
 	Multi    bool         `json:"multi_planar,omitempty"`
 	Problem  string       `json:"problem,omitempty"` // why it could not be asked; then it is not sure to be a camera
 	Formats  []PixelOffer `json:"formats,omitempty"`
@@ -68,7 +70,8 @@ func (h host) devices() ([]Device, error) {
 		if nodeNumber(e.Name()) < 0 {
 			continue
 		}
-		d := Device{Node: filepath.Join(h.dev, e.Name()), Serial: h.serial(e.Name())}
+		d := Device{Node: filepath.Join(h.dev, e.Name())}
+		d.Serial, d.USBBus, d.USBSpeed = h.usb(e.Name())
 		d.ByID, d.ByPath = byID[e.Name()], byPath[e.Name()]
 		if err := h.ask(&d); errors.Is(err, errNotCapture) || errors.Is(err, capture.ErrLost) {
 			continue
@@ -95,10 +98,14 @@ func (h host) ask(d *Device) error {
 }
 
 func (h host) describe(d *Device) {
-	if d.Problem != "" || d.Multi { // the catalogue does not know the multi-planar kind
+	if d.Problem != "" {
 		return
 	}
-	c, err := h.openCatalogue(d.Node)
+	kind := typeCapture
+	if d.Multi {
+		kind = typeCaptureMulti
+	}
+	c, err := h.catalogueOf(d.Node, kind)
 	if err != nil {
 		d.Problem = cannot("list what it can do", err).Error()
 		return
@@ -217,28 +224,34 @@ func (h host) links(kind string) map[string]string {
 	return links
 }
 
-// serial reads the serial number of the USB device that a node belongs to: the nearest folder above the node's own
-// that has one.
-func (h host) serial(node string) string {
+// usb reads the serial number, the bus and the speed of the USB device that a node belongs to: the nearest folder above
+// the node's own that has a vendor.
+func (h host) usb(node string) (serial string, bus int, speed float64) {
 	folder, err := filepath.EvalSymlinks(filepath.Join(h.sys, "class/video4linux", node))
 	if err != nil {
-		return ""
+		return "", 0, 0
 	}
 	root, err := filepath.EvalSymlinks(h.sys)
 	if err != nil {
-		return ""
+		return "", 0, 0
+	}
+	attribute := func(name string) string {
+		value, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return ""
+		}
+		return strings.TrimSpace(string(value))
 	}
 	for strings.HasPrefix(folder, root+"/") {
-		if _, err := os.Stat(filepath.Join(folder, "idVendor")); err == nil {
-			serial, err := os.ReadFile(filepath.Join(folder, "serial"))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return ""
-			}
-			return strings.TrimSpace(string(serial))
+		if attribute("idVendor") == "" {
+			folder = filepath.Dir(folder)
+			continue
 		}
-		folder = filepath.Dir(folder)
+		bus, _ = strconv.Atoi(attribute("busnum")) // 0 where there is none
+		speed, _ = strconv.ParseFloat(attribute("speed"), 64)
+		return attribute("serial"), bus, speed
 	}
-	return ""
+	return "", 0, 0
 }
 
 // text reads a driver's string, which ends with a zero byte or with its field.

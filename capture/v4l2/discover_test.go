@@ -66,6 +66,8 @@ func (tr *tree) usb(node, port, serial, model, index string, a answer) {
 	tr.file("dev/"+node, "")
 	device := "sys/devices/pci0000:00/0000:00:14.0/usb1/1-" + port
 	tr.file(device+"/idVendor", "046d\n")
+	tr.file(device+"/busnum", "1\n")
+	tr.file(device+"/speed", "480\n")
 	if serial != "" {
 		tr.file(device+"/serial", serial+"\n")
 	}
@@ -167,11 +169,12 @@ func TestDiscovery(t *testing.T) {
 			Node: dev + "video0", ID: "usb-046d_C920_A1B2-video-index0", Name: "HD Pro Webcam C920", Driver: "uvcvideo",
 			Bus: "usb-0000:00:14.0-1", ByID: "usb-046d_C920_A1B2-video-index0",
 			ByPath: "pci-0000:00:14.0-usb-0:1:1.0-video-index0", Serial: "A1B2",
+			USBBus: 1, USBSpeed: 480,
 		},
 		{
 			Node: dev + "video2", ID: "pci-0000:00:14.0-usb-0:2:1.0-video-index0", Name: "USB Camera: with a name of 32 by",
 			Driver: "uvcvideo", Bus: "usb-0000:00:14.0-2", ByID: "usb-Cheap_Camera-video-index0",
-			ByPath: "pci-0000:00:14.0-usb-0:2:1.0-video-index0",
+			ByPath: "pci-0000:00:14.0-usb-0:2:1.0-video-index0", USBBus: 1, USBSpeed: 480,
 		},
 		{
 			Node: dev + "video4", ID: "platform:tegra-capture-vi", Name: "vi-output", Driver: "tegra-video",
@@ -184,6 +187,7 @@ func TestDiscovery(t *testing.T) {
 		{
 			Node: dev + "video10", ID: "pci-0000:00:14.0-usb-0:3:1.0-video-index0", Name: "USB Camera: with a name of 32 by",
 			Driver: "uvcvideo", Bus: "usb-0000:00:14.0-3", ByPath: "pci-0000:00:14.0-usb-0:3:1.0-video-index0",
+			USBBus: 1, USBSpeed: 480,
 		},
 	}
 	if len(devices) != len(want) {
@@ -191,11 +195,11 @@ func TestDiscovery(t *testing.T) {
 	}
 	for i, w := range want {
 		if g := devices[i]; g.ID != w.ID || g.Name != w.Name || g.Node != w.Node || g.Driver != w.Driver || g.Bus != w.Bus ||
-			g.ByID != w.ByID || g.ByPath != w.ByPath || g.Serial != w.Serial || g.Multi != w.Multi || g.Problem != w.Problem {
+			g.ByID != w.ByID || g.ByPath != w.ByPath || g.Serial != w.Serial || g.USBBus != w.USBBus || g.USBSpeed != w.USBSpeed || g.Multi != w.Multi || g.Problem != w.Problem {
 			t.Errorf("found  %+v\nwanted %+v", g, w)
 		}
 		tr.host().describe(&devices[i])
-		if described := len(devices[i].Formats) == 1; described != (w.Problem == "" && !w.Multi) {
+		if described := len(devices[i].Formats) == 1; described != (w.Problem == "" && !w.Multi) { // this one's driver knows no lists
 			t.Errorf("%s: formats %v", w.Node, devices[i].Formats)
 		}
 	}

@@ -117,6 +117,11 @@ func FuzzDriverAnswers(f *testing.F) {
 		source.clock = h.clock
 		source.host.openDevice = func(string) (device, error) { c.open++; return h, nil }
 		source.host.openCatalogue = func(string) (catalogue, error) { return nil, unix.ENOENT }
+		if multi {
+			catalogue := multiplanarCatalogue{h}
+			catalogue.formats()
+			catalogue.controls()
+		}
 		s, err := source.Open(t.Context())
 		if err == nil {
 			if err := s.Format().Validate(); err != nil {

@@ -70,6 +70,10 @@ func TestLayoutIsTheKernels(t *testing.T) {
 		"V4L2_PIX_FMT_NV21": uint64(capture.NV21), "V4L2_PIX_FMT_YUV420": uint64(capture.I420), "V4L2_PIX_FMT_YVU420": uint64(capture.YV12),
 		"V4L2_PIX_FMT_GREY": uint64(capture.Grey), "V4L2_PIX_FMT_RGB24": uint64(capture.RGB24), "V4L2_PIX_FMT_BGR24": uint64(capture.BGR24),
 		"V4L2_PIX_FMT_MJPEG": uint64(capture.MJPEG),
+		"VIDIOC_ENUM_FMT":    reqListFormats, "VIDIOC_ENUM_FRAMESIZES": reqListSizes, "VIDIOC_ENUM_FRAMEINTERVALS": reqListIntervals,
+		"VIDIOC_QUERYCTRL": reqAskControl, "VIDIOC_S_CTRL": reqSetControl, "V4L2_FRMSIZE_TYPE_DISCRETE": itemDiscrete,
+		"V4L2_FRMIVAL_TYPE_DISCRETE": itemDiscrete, "V4L2_CTRL_TYPE_INTEGER": controlInteger, "V4L2_CTRL_TYPE_BOOLEAN": controlBoolean,
+		"V4L2_CTRL_TYPE_MENU": controlMenu, "V4L2_CTRL_FLAG_DISABLED": controlDisabled, "V4L2_CTRL_FLAG_NEXT_CTRL": controlNext,
 	}
 	// fields pairs each field's name in Go with its path in C; a struct without fields is compared by its size.
 	add := func(name string, value any, fields string) {
@@ -103,6 +107,11 @@ func TestLayoutIsTheKernels(t *testing.T) {
 	add("v4l2_plane", plane{}, "BytesUsed=bytesused Length=length Where=m DataOffset=data_offset")
 	add("v4l2_streamparm", streamParm{}, "Type=type Capability=parm.capture.capability "+
 		"Numerator=parm.capture.timeperframe.numerator Denominator=parm.capture.timeperframe.denominator")
+	add("v4l2_fmtdesc", formatItem{}, "Index=index Type=type Flags=flags Description=description PixelFormat=pixelformat")
+	add("v4l2_frmsizeenum", sizeItem{}, "Index=index PixelFormat=pixel_format Type=type Numbers=stepwise")
+	add("v4l2_frmivalenum", intervalItem{}, "Index=index PixelFormat=pixel_format Width=width Height=height Type=type Numbers=stepwise")
+	add("v4l2_queryctrl", controlItem{}, "ID=id Type=type Name=name Min=minimum Max=maximum Step=step Default=default_value Flags=flags")
+	add("v4l2_control", controlValue{}, "ID=id Value=value")
 
 	var expressions []string
 	for e := range want {

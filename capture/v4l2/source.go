@@ -123,7 +123,7 @@ func (s *Source) prepare(d device, path string, w wish) (bufType, capture.Format
 	}
 	format, err := negotiator{d, kind}.negotiate(w)
 	if none, ok := errors.AsType[noFormatError](err); ok {
-		if has := s.formats(path); len(has) > 0 {
+		if has := s.formats(path, kind); len(has) > 0 {
 			none.offered = has
 		}
 		return 0, capture.Format{}, capture.FailFormat.Because(none)
@@ -131,12 +131,12 @@ func (s *Source) prepare(d device, path string, w wish) (bufType, capture.Format
 	if err != nil {
 		return 0, capture.Format{}, err
 	}
-	return kind, format, s.setControls(path)
+	return kind, format, s.setControls(path, kind)
 }
 
 // formats lists what the camera has, for an error's sake: nothing where it cannot be told.
-func (s *Source) formats(path string) []capture.PixelFormat {
-	c, err := s.host.openCatalogue(path)
+func (s *Source) formats(path string, kind bufType) []capture.PixelFormat {
+	c, err := s.host.catalogueOf(path, kind)
 	if err != nil {
 		return nil
 	}
@@ -150,11 +150,11 @@ func (s *Source) formats(path string) []capture.PixelFormat {
 
 // setControls checks every setting before it makes the first. Booleans and menus come first, because they unlock
 // others: a manual exposure can be set only when the automatic one is off.
-func (s *Source) setControls(path string) error {
+func (s *Source) setControls(path string, kind bufType) error {
 	if len(s.cfg.Controls) == 0 {
 		return nil
 	}
-	c, err := s.host.openCatalogue(path)
+	c, err := s.host.catalogueOf(path, kind)
 	if err != nil {
 		return cannot("look at the controls", err)
 	}

@@ -101,7 +101,7 @@ sees over MQTT. 'vedette demo' shows it without a camera; 'vedette doctor' tells
 		Version:       version,
 	}
 	root.AddCommand(
-		runCommand(env), demoCommand(env), doctorCommand(env), healthCommand(env), configCommand(env), modelCommand(env),
+		runCommand(env), demoCommand(env), doctorCommand(env), healthCommand(env), configCommand(env), cameraCommand(env), modelCommand(env),
 		benchCommand(env), versionCommand(env), workerCommand(env), confineCommand(), manCommand(),
 		webCommand(env),
 	)

@@ -155,9 +155,11 @@ func agreeWithOpenCV(t *testing.T, all []grabbed, leastValues int) {
 	}
 	cmd := exec.Command(python, "testdata/opencv.py")
 	cmd.Stdin = bytes.NewReader(question)
+	var said bytes.Buffer
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%v: %s", err, err.(*exec.ExitError).Stderr)
+		t.Fatalf("%v: %s", err, said.Bytes())
 	}
 	var answers []struct {
 		Worst, Values int

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,6 +86,9 @@ func Examine(ctx context.Context, o Options) Report {
 	devices, err := v4l2.Discover()
 	add(cameras(devices, err))
 	report.Cameras = append(report.Cameras, devices...)
+	for _, shared := range sharedBuses(devices) {
+		add(shared)
+	}
 
 	library, err := onnx.Find(onnx.Search{
 		Root: "/", Explicit: o.Config.Infer.Runtime, Env: os.Getenv(onnx.EnvLibrary),
@@ -138,6 +143,27 @@ func cameras(devices []v4l2.Device, err error) Check {
 		c.Found = strings.Join(names, "; ")
 	}
 	return c
+}
+
+// sharedBuses tells which cameras share a USB bus: together they get no more than it has. That is so on most boards, and
+// trouble only where the service says so of a camera.
+func sharedBuses(devices []v4l2.Device) []Check {
+	byBus := map[int][]string{}
+	for _, d := range devices {
+		if d.USBBus != 0 {
+			byBus[d.USBBus] = append(byBus[d.USBBus], fmt.Sprintf("%s (%s, %g Mbit/s)", d.Name, d.Node, d.USBSpeed))
+		}
+	}
+	var checks []Check
+	for _, bus := range slices.Sorted(maps.Keys(byBus)) {
+		if names := byBus[bus]; len(names) > 1 {
+			checks = append(checks, Check{
+				Name: fmt.Sprintf("USB bus %d", bus), Verdict: Good, Found: "is shared by " + strings.Join(names, "; "),
+				Remedy: "where a camera is degraded for want of bandwidth, plug it into another controller, or ask for mjpeg, less size or rate",
+			})
+		}
+	}
+	return checks
 }
 
 // absent is Missing for what nobody asked for, Bad for what somebody named.
