@@ -8,7 +8,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VP_PLANAR, VP_SEMIPLANAR, VP_PACKED422, VP_RGB, VP_GREY };
+// How the samples lie. VP_CHROMA_UV and VP_CHROMA_VU have U and V next to each other, in that order: in a plane of their
+// own, or between the luma samples where packed says so.
+enum { VP_PLANAR, VP_CHROMA_UV, VP_CHROMA_VU, VP_RGB, VP_GREY };
+
+// Of VP_CHROMA_UV: which of two neighbouring bytes is luma, or that luma has a plane of its own.
+enum { VP_NOT_PACKED, VP_LUMA_FIRST, VP_LUMA_SECOND };
 
 // Weights of the vertical blend are in 1/2^VP_VBITS, of the horizontal one in 1/2^VP_HBITS.
 enum { VP_VBITS = 7, VP_HBITS = 14 };
@@ -27,12 +32,12 @@ typedef struct {
 
 typedef struct {
 	// The source. Byte (0, 0) of plane k is the first that the tables' column 0 needs.
-	int32_t layout;
-	size_t plane[3], stride[3];
+	int32_t layout, packed;
+	size_t plane[3], stride[3], bytes[3]; // bytes of a line that are read; 0 for a plane that is not there
 	int32_t cols, ccols; // columns to blend vertically, luma (or RGB) and chroma
 
 	// The tables: column i of the grid is between columns xi[i] and xi[i] + 1, weights in the low and high half of
-	// xw[i]; ci and cw likewise for chroma.
+	// xw[i]; ci and cw likewise for chroma, whose weights are there twice where U and V are next to each other.
 	int32_t grid_w, grid_h;
 	int32_t *xi, *xw, *ci, *cw;
 	vp_row *rows;
@@ -47,7 +52,8 @@ typedef struct {
 	int32_t interleaved;
 
 	// Scratch: vertically blended lines with two columns to spare; gathered pairs; VP_TURN rows of finished values for
-	// each channel, rows vp_pitch(grid_w) values apart.
+	// each channel, rows vp_pitch(grid_w) values apart. Where U and V are next to each other, line 1 has both, and pair 1
+	// four values for each column: U, V, and the next U, V.
 	int16_t *line[3];
 	int32_t *pair[3];
 	float *block;
@@ -69,5 +75,8 @@ int vp_has_avx2(void);
 // Fills out[i] with the two neighbouring values at line + index[i]. Compiled once, without gather instructions: those
 // are slower than plain loads on processors with the mitigation against gather data sampling.
 void vp_gather(int32_t *out, const int16_t *line, const int32_t *index, int n);
+
+// The same for a line of two kinds of values in turn: out[2i] and out[2i + 1] are the four values at line + 2*index[i].
+void vp_gather_two(int32_t *out, const int16_t *line, const int32_t *index, int n);
 
 #endif

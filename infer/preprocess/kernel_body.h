@@ -17,6 +17,7 @@ enum { L = 4 };
 #endif
 typedef int32_t vi __attribute__((vector_size(L * 4)));
 typedef float vf __attribute__((vector_size(L * 4)));
+typedef int16_t vs __attribute__((vector_size(L * 4)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -54,6 +55,28 @@ INLINE vf weigh(vi pair, vi weight)
 	return __builtin_convertvector(sum, vf);
 }
 
+// Of L columns' values U, V, next U, next V: each column's weighted U and V. The weights are there twice.
+INLINE void weigh_two(const int32_t *pairs, const int32_t *weights, vf *u, vf *v)
+{
+	vf both[2];
+	for (int half = 0; half < 2; half++) {
+		vs x = (vs)load(pairs + half * L);
+#if defined(__AVX2__)
+		x = __builtin_shufflevector(x, x, 0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
+#else
+		x = __builtin_shufflevector(x, x, 0, 2, 1, 3, 4, 6, 5, 7);
+#endif
+		both[half] = weigh((vi)x, load(weights + half * L));
+	}
+#if defined(__AVX2__)
+	*u = __builtin_shufflevector(both[0], both[1], 0, 2, 4, 6, 8, 10, 12, 14);
+	*v = __builtin_shufflevector(both[0], both[1], 1, 3, 5, 7, 9, 11, 13, 15);
+#else
+	*u = __builtin_shufflevector(both[0], both[1], 0, 2, 4, 6);
+	*v = __builtin_shufflevector(both[0], both[1], 1, 3, 5, 7);
+#endif
+}
+
 INLINE vf clamp(vf v, vf lo, vf hi)
 {
 #if defined(__AVX2__)
@@ -80,38 +103,61 @@ INLINE void blend(int16_t *restrict d, const uint8_t *a, const uint8_t *b, int s
 		d[i] = BLEND(a[i * step], b[i * step]);
 }
 
+// The blend of two packed lines, of n bytes of luma and as many of chroma in turn: the two go apart, as low and high
+// bytes of one number.
+INLINE void blend_packed(int16_t *restrict low, int16_t *restrict high, const uint8_t *a, const uint8_t *b, int w, int n)
+{
+	const uint16_t w1 = (uint16_t)w, w0 = (uint16_t)((1 << VP_VBITS) - w);
+	for (int i = 0; i < n; i++) {
+		uint16_t x = (uint16_t)(a[2 * i] | a[2 * i + 1] << 8), y = (uint16_t)(b[2 * i] | b[2 * i + 1] << 8);
+		low[i] = BLEND(x & 255, y & 255);
+		high[i] = BLEND(x >> 8, y >> 8);
+	}
+}
+
+// Asks for the lines of a grid row to come: frames come from memory, and lines that are left out make the processor's own
+// guesses wrong.
+INLINE void prefetch_lines(const vp_plan *p, const uint8_t *src, const vp_row *r)
+{
+	for (int k = 0; k < (p->packed || p->layout == VP_RGB ? 1 : 3); k++) {
+		const uint8_t *a = src + p->plane[k] + (size_t)(k == 0 ? r->y0 : r->c0) * p->stride[k];
+		const uint8_t *b = src + p->plane[k] + (size_t)(k == 0 ? r->y1 : r->c1) * p->stride[k];
+		for (size_t i = 0; i < p->bytes[k]; i += 64) {
+			__builtin_prefetch(a + i);
+			__builtin_prefetch(b + i);
+		}
+	}
+}
+
 INLINE void blend_line(const vp_plan *p, const uint8_t *src, const vp_row *r)
 {
-	const uint8_t *y0 = src + p->plane[0] + (size_t)r->y0 * p->stride[0];
-	const uint8_t *y1 = src + p->plane[0] + (size_t)r->y1 * p->stride[0];
-	const uint8_t *u0 = src + p->plane[1] + (size_t)r->c0 * p->stride[1];
-	const uint8_t *u1 = src + p->plane[1] + (size_t)r->c1 * p->stride[1];
-	const uint8_t *v0 = src + p->plane[2] + (size_t)r->c0 * p->stride[2];
-	const uint8_t *v1 = src + p->plane[2] + (size_t)r->c1 * p->stride[2];
-
+	const uint8_t *a[3], *b[3]; // the two lines of each plane
+	for (int k = 0; k < 3; k++) {
+		a[k] = src + p->plane[k] + (size_t)(k == 0 ? r->y0 : r->c0) * p->stride[k];
+		b[k] = src + p->plane[k] + (size_t)(k == 0 ? r->y1 : r->c1) * p->stride[k];
+	}
 	switch (p->layout) {
 	case VP_GREY:
-		blend(p->line[0], y0, y1, 1, r->wy, p->cols);
+		blend(p->line[0], a[0], b[0], 1, r->wy, p->cols);
 		break;
 	case VP_PLANAR:
-		blend(p->line[0], y0, y1, 1, r->wy, p->cols);
-		blend(p->line[1], u0, u1, 1, r->wc, p->ccols);
-		blend(p->line[2], v0, v1, 1, r->wc, p->ccols);
-		break;
-	case VP_SEMIPLANAR:
-		blend(p->line[0], y0, y1, 1, r->wy, p->cols);
-		blend(p->line[1], u0, u1, 2, r->wc, p->ccols);
-		blend(p->line[2], v0, v1, 2, r->wc, p->ccols);
-		break;
-	case VP_PACKED422:
-		blend(p->line[0], y0, y1, 2, r->wy, p->cols);
-		blend(p->line[1], u0, u1, 4, r->wc, p->ccols);
-		blend(p->line[2], v0, v1, 4, r->wc, p->ccols);
+		blend(p->line[0], a[0], b[0], 1, r->wy, p->cols);
+		blend(p->line[1], a[1], b[1], 1, r->wc, p->ccols);
+		blend(p->line[2], a[2], b[2], 1, r->wc, p->ccols);
 		break;
 	case VP_RGB:
-		blend(p->line[0], y0, y1, 3, r->wy, p->cols);
-		blend(p->line[1], u0, u1, 3, r->wy, p->cols);
-		blend(p->line[2], v0, v1, 3, r->wy, p->cols);
+		for (int k = 0; k < 3; k++)
+			blend(p->line[k], a[k], b[k], 3, r->wy, p->cols);
+		break;
+	default:
+		if (p->packed == VP_LUMA_FIRST) {
+			blend_packed(p->line[0], p->line[1], a[0], b[0], r->wy, p->cols);
+		} else if (p->packed == VP_LUMA_SECOND) {
+			blend_packed(p->line[1], p->line[0], a[0], b[0], r->wy, p->cols);
+		} else {
+			blend(p->line[0], a[0], b[0], 1, r->wy, p->cols);
+			blend(p->line[1], a[1], b[1], 1, r->wc, 2 * p->ccols);
+		}
 		break;
 	}
 }
@@ -142,7 +188,15 @@ INLINE void convert(const vp_plan *p, int layout, float *restrict o0, float *res
 			b = weigh(load(p2 + x), load(xw + x)) * m[2][0] + m[2][3];
 		} else {
 			// R has no U, and B no V, in either matrix.
-			vf u = weigh(load(p1 + x), load(cw + x)), v = weigh(load(p2 + x), load(cw + x));
+			vf u, v;
+			if (layout == VP_PLANAR) {
+				u = weigh(load(p1 + x), load(cw + x));
+				v = weigh(load(p2 + x), load(cw + x));
+			} else if (layout == VP_CHROMA_UV) {
+				weigh_two(p1 + 2 * x, cw + 2 * x, &u, &v);
+			} else {
+				weigh_two(p1 + 2 * x, cw + 2 * x, &v, &u);
+			}
 			r = y * m[0][0] + v * m[0][2] + m[0][3];
 			g = y * m[1][0] + u * m[1][1] + v * m[1][2] + m[1][3];
 			b = y * m[2][0] + u * m[2][1] + m[2][3];
@@ -166,6 +220,8 @@ INLINE void convert(const vp_plan *p, int layout, float *restrict o0, float *res
 // Computes one grid row: grid_w finished values of R, G and B.
 static void row(const vp_plan *p, const uint8_t *src, int j, float *o0, float *o1, float *o2)
 {
+	if (j + 1 < p->grid_h)
+		prefetch_lines(p, src, &p->rows[j + 1]);
 	blend_line(p, src, &p->rows[j]);
 	vp_gather(p->pair[0], p->line[0], p->xi, p->grid_w);
 	switch (p->layout) {
@@ -177,10 +233,18 @@ static void row(const vp_plan *p, const uint8_t *src, int j, float *o0, float *o
 		vp_gather(p->pair[2], p->line[2], p->xi, p->grid_w);
 		convert(p, VP_RGB, o0, o1, o2);
 		break;
-	default:
+	case VP_PLANAR:
 		vp_gather(p->pair[1], p->line[1], p->ci, p->grid_w);
 		vp_gather(p->pair[2], p->line[2], p->ci, p->grid_w);
 		convert(p, VP_PLANAR, o0, o1, o2);
+		break;
+	case VP_CHROMA_UV:
+		vp_gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
+		convert(p, VP_CHROMA_UV, o0, o1, o2);
+		break;
+	case VP_CHROMA_VU:
+		vp_gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
+		convert(p, VP_CHROMA_VU, o0, o1, o2);
 		break;
 	}
 }

@@ -10,7 +10,8 @@ import "vedette/capture"
 // layout is how a picture's samples lie in memory.
 type layout struct {
 	kind       C.int32_t
-	planes     [3]plane // Y, U, V, or R, G, B
+	packed     C.int32_t
+	planes     [3]plane // Y, U, V, or R, G, B; with chroma side by side Y and the first of U and V
 	subX, subY int      // pixels that share a chroma sample, each way
 	scale      float64  // of the frame to the picture in memory: below 1 where a JPEG was decoded smaller
 	bytes      int      // of the whole picture
@@ -29,17 +30,17 @@ func rawLayout(f capture.Format) layout {
 	s, luma := f.Stride, f.Stride*f.Height
 	switch f.Pixel {
 	case capture.YUYV:
-		l.subX = 2
-		return all(C.VP_PACKED422, plane{0, s, 2}, plane{1, s, 4}, plane{3, s, 4})
+		l.subX, l.packed = 2, C.VP_LUMA_FIRST
+		return all(C.VP_CHROMA_UV, plane{0, s, 2}, plane{0, s, 4}, plane{})
 	case capture.UYVY:
-		l.subX = 2
-		return all(C.VP_PACKED422, plane{1, s, 2}, plane{0, s, 4}, plane{2, s, 4})
+		l.subX, l.packed = 2, C.VP_LUMA_SECOND
+		return all(C.VP_CHROMA_UV, plane{0, s, 2}, plane{0, s, 4}, plane{})
 	case capture.NV12:
 		l.subX, l.subY = 2, 2
-		return all(C.VP_SEMIPLANAR, plane{0, s, 1}, plane{luma, s, 2}, plane{luma + 1, s, 2})
+		return all(C.VP_CHROMA_UV, plane{0, s, 1}, plane{luma, s, 2}, plane{})
 	case capture.NV21:
 		l.subX, l.subY = 2, 2
-		return all(C.VP_SEMIPLANAR, plane{0, s, 1}, plane{luma + 1, s, 2}, plane{luma, s, 2})
+		return all(C.VP_CHROMA_VU, plane{0, s, 1}, plane{luma, s, 2}, plane{})
 	case capture.I420:
 		l.subX, l.subY = 2, 2
 		return all(C.VP_PLANAR, plane{0, s, 1}, plane{luma, s / 2, 1}, plane{luma + luma/4, s / 2, 1})

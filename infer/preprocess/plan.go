@@ -63,17 +63,28 @@ func (p *plan) close() {
 func (p *plan) setTables(g geometry, rotate int, l layout) {
 	horizontal, vertical := g.axes(rotate, l.scale)
 	c := p.c
-	c.layout = l.kind
+	c.layout, c.packed = l.kind, l.packed
 	c.grid_w, c.grid_h = C.int32_t(horizontal.n), C.int32_t(vertical.n)
 
-	var xFirst, cFirst int
-	c.xi, c.xw, xFirst, c.cols = p.columns(horizontal.n, horizontal.luma)
-	c.ci, c.cw, cFirst, c.ccols = p.columns(horizontal.n, func(i int) tap { return horizontal.chroma(i, l.subX) })
-	for k, first := range [3]int{xFirst, cFirst, cFirst} {
+	columns := taps(horizontal.n, horizontal.luma)
+	chroma := taps(horizontal.n, func(i int) tap { return horizontal.chroma(i, l.subX) })
+	copies := 1
+	if l.kind == C.VP_CHROMA_UV || l.kind == C.VP_CHROMA_VU {
+		copies = 2
+	}
+	if l.packed != C.VP_NOT_PACKED { // both are read at once, from a pair of pixels on
+		chroma.first = min(columns.first/2, chroma.first)
+		chroma.last = max(columns.last/2, chroma.last)
+		columns.first, columns.last = 2*chroma.first, 2*chroma.last+1
+	}
+	c.xi, c.xw, c.cols = p.table(columns, 1)
+	c.ci, c.cw, c.ccols = p.table(chroma, copies)
+	for k, first := range [3]int{columns.first, chroma.first, chroma.first} {
 		c.plane[k] = C.size_t(l.planes[k].offset + first*l.planes[k].step)
 		c.stride[k] = C.size_t(l.planes[k].stride)
-		c.line[k] = &alloc[C.int16_t](p, int(max(c.cols, c.ccols))+2)[0]
-		c.pair[k] = &alloc[C.int32_t](p, horizontal.n+C.VP_LANES)[0]
+		c.bytes[k] = C.size_t(int([3]C.int32_t{c.cols, c.ccols, c.ccols}[k]) * l.planes[k].step)
+		c.line[k] = &alloc[C.int16_t](p, int(max(c.cols, 2*c.ccols))+2)[0]
+		c.pair[k] = &alloc[C.int32_t](p, 2*(horizontal.n+C.VP_LANES))[0]
 	}
 	c.block = &alloc[C.float](p, 3*C.VP_TURN*int(C.vp_pitch(c.grid_w)))[0]
 
@@ -86,24 +97,38 @@ func (p *plan) setTables(g geometry, rotate int, l layout) {
 	}
 }
 
-// columns makes the index and weight table of one direction, counted from the first column needed.
-func (p *plan) columns(n int, at func(int) tap) (index, weight *C.int32_t, first int, cols C.int32_t) {
-	indices, weights := alloc[C.int32_t](p, n+C.VP_LANES), alloc[C.int32_t](p, n+C.VP_LANES)
-	first, last := math.MaxInt, 0
+// span is the taps of one direction, and the first and last pixel that they need.
+type span struct {
+	taps        []tap
+	first, last int
+}
+
+func taps(n int, at func(int) tap) span {
+	s := span{first: math.MaxInt}
 	for i := range n {
 		t := at(i)
-		first, last = min(first, t.i), max(last, t.i)
+		s.taps = append(s.taps, t)
+		s.first, s.last = min(s.first, t.i), max(s.last, t.i)
 		if t.w > 0 {
-			last = max(last, t.i+1)
+			s.last = max(s.last, t.i+1)
 		}
 	}
-	for i := range n {
-		t := at(i)
+	return s
+}
+
+// table makes the index and weight table of one direction, counted from the first column needed, each weight so many
+// times.
+func (p *plan) table(s span, copies int) (index, weight *C.int32_t, cols C.int32_t) {
+	indices := alloc[C.int32_t](p, len(s.taps)+C.VP_LANES)
+	weights := alloc[C.int32_t](p, copies*(len(s.taps)+C.VP_LANES))
+	for i, t := range s.taps {
 		second := C.int32_t(math.Round(t.w * (1 << C.VP_HBITS)))
-		indices[i] = C.int32_t(t.i - first)
-		weights[i] = (1<<C.VP_HBITS - second) | second<<16
+		indices[i] = C.int32_t(t.i - s.first)
+		for k := range copies {
+			weights[copies*i+k] = (1<<C.VP_HBITS - second) | second<<16
+		}
 	}
-	return &indices[0], &weights[0], first, C.int32_t(last - first + 1)
+	return &indices[0], &weights[0], C.int32_t(s.last - s.first + 1)
 }
 
 func lines(t tap) (first, second, weight C.int32_t) {
