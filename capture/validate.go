@@ -58,10 +58,15 @@ func (c Camera) validate(report func(path, problem string)) {
 		}
 	}
 	c.validateZones(report)
-	// What the configuration names and this version cannot do is refused, so that nobody relies on it.
-	if c.Motion.Enabled {
-		report("motion.enabled", "the motion gate is not there yet in this version: remove it")
+	if c.Motion.Enabled && c.Source.givesMJPEG() {
+		report("motion.enabled", "the gate compares raw pixels, and the service decodes no MJPEG outside its worker: "+
+			"leave mjpeg out of the source's formats, such as formats: [nv12, yuyv]")
 	}
+}
+
+// givesMJPEG tells whether the source may come to send MJPEG.
+func (s SourceConfig) givesMJPEG() bool {
+	return s.V4L2 != nil && slices.Contains(s.V4L2.Formats, MJPEG) || s.Scene != nil && s.Scene.Format == MJPEG
 }
 
 func inUnit(values []float64) bool {

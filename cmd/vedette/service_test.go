@@ -181,6 +181,25 @@ func TestACameraThatIsLostIsSaidAtOnce(t *testing.T) {
 	}
 }
 
+// A grey wall at 20 frames a second, for ever.
+const wall = "[ffmpeg, -loglevel, error, -re, -f, lavfi, -i, 'color=gray:s=320x240:r=20', -pix_fmt, yuyv422, -f, rawvideo, '-']"
+
+func TestAStillSceneIsNotLookedAt(t *testing.T) {
+	if _, err := exec.LookPath("ffmpeg"); err != nil {
+		t.Skip("skipped: there is no ffmpeg")
+	}
+	s := startService(t, "  - {name: wall, rate: 0, motion: {enabled: true}, source: {command: {argv: "+wall+
+		", format: yuyv, size: 320x240, rate: 20}}}\n")
+	s.await(t, "state", func(text string) bool { return strings.Contains(text, `"state":"ready"`) })
+	for range 300 {
+		state := s.state(t)
+		if state.Cameras["wall"].Drops["motion"] > 20 {
+			return
+		}
+	}
+	t.Errorf("no frame of a wall is dropped because nothing moves: %+v", s.state(t).Cameras)
+}
+
 func TestHealthOfNoService(t *testing.T) {
 	out, _, code := said(t, "health")
 	if code != 1 || !strings.Contains(out, "bad") || !strings.Contains(out, "does not run") {

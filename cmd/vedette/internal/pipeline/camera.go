@@ -16,6 +16,7 @@ import (
 	"vedette/capture/v4l2"
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/infer/client"
+	"vedette/infer/motion"
 )
 
 // camera is one configured camera: its loop, which reads, and its stream, which leads to the workers.
@@ -41,10 +42,11 @@ type camera struct {
 	// Of the loop's goroutine.
 	stream *client.Stream
 	view   *view // made anew before each stream, and then of its goroutine, too
+	gate   *motion.Gate // nil where the camera has none
 
 	mu     sync.Mutex // guards what Drops reads while the loop writes
 	open   *client.Stream
-	before map[capture.DropCause]uint64 // of streams that are closed
+	before map[capture.DropCause]uint64 // of streams that are closed, and of the gate
 }
 
 func (p *Pipeline) newCamera(ctx context.Context, config capture.Camera, source capture.Source) *camera {
@@ -87,6 +89,13 @@ func (c *camera) Opened(format capture.Format) error {
 		return fmt.Errorf("cannot show camera %s: %w", c.config.Name, err)
 	}
 	c.view = view
+	if c.config.Motion.Enabled {
+		gate, err := motion.New(format, c.config.Rotate, c.config.Region, c.config.Masks)
+		if err != nil {
+			return fmt.Errorf("cannot open a stream for camera %s: %w", c.config.Name, err)
+		}
+		c.gate = gate
+	}
 	stream, err := c.client.OpenStream(client.StreamOptions{
 		Name: c.config.Name, Format: format, Region: c.config.Region, Rotate: c.config.Rotate,
 		Masks: c.config.Masks, Rate: c.config.Rate, Handle: c.handle,
@@ -101,8 +110,16 @@ func (c *camera) Opened(format capture.Format) error {
 	return nil
 }
 
-// Frame offers a frame to the workers. A lossless source, which is not live, waits for them instead.
+// Frame offers a frame to the workers. A lossless source, which is not live, waits for them instead. Where nothing moves it
+// is dropped, before anything is copied.
 func (c *camera) Frame(frame *capture.Frame) {
+	if c.gate != nil && !c.gate.Moving(frame.Data, frame.Monotonic) {
+		c.mu.Lock()
+		c.before[capture.DropMotion]++
+		c.mu.Unlock()
+		c.bare(c.view, frame)
+		return
+	}
 	if c.lossless {
 		c.waits.Store(true)
 		// The only errors are the service's end and the stream's: both end the loop as well.
