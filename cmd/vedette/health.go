@@ -26,7 +26,7 @@ func healthCommand(env env) *cobra.Command {
 		Short: "Tell whether the running service does its work",
 		Long: `Tell whether the running service does its work: exit code 0 when a worker runs the model, every camera shows frames and
 a broker is connected, 1 with the reasons when not. With --wait it is asked again until it is well or the time is over:
-what an update waits for before it is kept.`,
+what an update waits for before it is kept. The time stands still while an engine is built for the accelerator.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			health := awaitHealth(cmd.Context(), control.Dial(control.Path(os.Getenv)), wait)
@@ -48,26 +48,39 @@ what an update waits for before it is kept.`,
 	return cmd
 }
 
+// A service is asked for its health.
+type asker interface {
+	Health(ctx context.Context) (payload.Health, error)
+}
+
 // awaitHealth asks until the service is well or the time is over, at least once. A service that does not answer is not
-// well.
-func awaitHealth(ctx context.Context, client *control.Client, wait time.Duration) payload.Health {
-	ctx, cancel := context.WithTimeout(ctx, max(wait, askEvery))
-	defer cancel()
+// well. While it builds an engine the time stands still: an update of TensorRT makes each board build anew, and a fleet that
+// took that for a failure would fall back for ever. The build itself is bounded by the service.
+func awaitHealth(ctx context.Context, service asker, wait time.Duration) payload.Health {
 	var last payload.Health
-	for {
-		health, err := client.Health(ctx)
+	for left := wait; ; {
+		began := time.Now()
+		question, cancel := context.WithTimeout(ctx, max(left, askEvery))
+		health, err := service.Health(question)
 		if err == nil {
 			last = health
-		} else if ctx.Err() == nil || last.Health == "" { // the time's own end is no news
+		} else if question.Err() == nil || last.Health == "" { // the time's own end is no news
 			last = payload.Health{V: payload.Version, Health: payload.HealthBad, Reasons: []string{err.Error()}}
 		}
+		cancel()
 		if last.Health == payload.HealthGood || wait == 0 {
 			return last
 		}
 		select {
 		case <-ctx.Done():
 			return last
-		case <-time.After(askEvery):
+		case <-time.After(min(askEvery, max(0, left-time.Since(began)))):
+		}
+		if err != nil || !last.Building {
+			left -= time.Since(began)
+		}
+		if left <= 0 {
+			return last
 		}
 	}
 }

@@ -131,4 +131,7 @@ type Health struct {
 	V       int      `json:"v"`
 	Health  string   `json:"health"`
 	Reasons []string `json:"reasons"` // why it is not good, in plain words; empty where it is
+	// Building is while an engine is built for the accelerator, which takes minutes and is no reason to wait any shorter for
+	// the rest. The build has a deadline of its own.
+	Building bool `json:"building,omitempty"`
 }

@@ -37,6 +37,7 @@ func health(state payload.State, connected bool) payload.Health {
 		case supervisor.Ready:
 		case supervisor.Starting, supervisor.Building:
 			pending("worker %s is %s", w.Name, w.State)
+			h.Building = h.Building || supervisor.State(w.State) == supervisor.Building
 		default:
 			why := ""
 			if w.LastFault != nil {
