@@ -28,7 +28,7 @@ CROSS    = CC=aarch64-linux-gnu-gcc CGO_CFLAGS="-O2 -g -I$(SYSROOT)/include" \
            CGO_LDFLAGS="-O2 -g -L$(SYSROOT)/lib/aarch64-linux-gnu"
 endif
 
-.PHONY: build run test lint fmt bench fuzz faults system-test nightly deb help setup clean
+.PHONY: build run test lint fmt bench fuzz faults system-test nightly deb apt-repo help setup clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -87,8 +87,11 @@ system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the 
 nightly: ## (not there yet) the long tests
 	$(LATER)
 
-deb: ## (not there yet) make the Debian packages
-	$(LATER)
+deb: setup ## make the Debian packages, into build/deb/ARCH; ARCH=arm64 for the other kind
+	@packaging/deb/build $(ARCH)
+
+apt-repo: ## make a signed repository for apt of the packages in build/deb; URL=… APT_KEY=…
+	@packaging/deb/apt-repo "$(URL)"
 
 clean: ## remove what was built and fetched
 	rm -rf $(BUILD)
