@@ -1,14 +1,16 @@
 // Command notices gathers the licences of the Go modules that the binary is made of.
 //
 //	go run ./packaging/notices >docs/licenses.txt
+//	go run ./packaging/notices -yocto yocto/meta-vedette/recipes-vedette/vedette
 //
-// They have to go with every copy of the binary; a test compares the file with what the modules say.
+// They have to go with every copy of the binary; a test compares the files with what the modules say.
 package main
 
 import (
 	"bufio"
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,8 +22,14 @@ import (
 )
 
 func main() {
+	folder := flag.String("yocto", "", "write what a recipe of Yocto's includes into this `folder`, instead of the texts")
+	flag.Parse()
 	out := bufio.NewWriter(os.Stdout)
-	if err := errors.Join(write(out), out.Flush()); err != nil {
+	do := func() error { return errors.Join(write(out), out.Flush()) }
+	if *folder != "" {
+		do = func() error { return writeYocto(*folder) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "notices:", err)
 		os.Exit(1)
 	}
