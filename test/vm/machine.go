@@ -43,6 +43,9 @@ func Start(t testing.TB, options Options) *Machine {
 	return &Machine{guest, t}
 }
 
+// For is the same guest for a part of the test.
+func (m *Machine) For(t testing.TB) *Machine { return &Machine{m.Guest, t} }
+
 // missing says what a guest cannot be had without.
 func missing(arch string) string {
 	m, err := machineTypeOf(arch)
