@@ -56,6 +56,7 @@ blocks times block. Figures mean most on a machine that does nothing else.`,
 	flags.IntVar(&o.Blocks, "blocks", o.Blocks, "how many blocks of each")
 	flags.DurationVar(&o.Block, "block", o.Block, "how long a block is")
 	flags.IntVar(&o.Kills, "kill", o.Kills, "also kill the worker so often, without a spare and with one")
+	flags.IntVar(&o.Viewers, "viewers", o.Viewers, "also measure with so many viewers of the live view")
 	flags.IntVar(&o.Threads, "threads", o.Threads, "threads of one session; 0: as many as there are processors")
 	flags.IntVar(&o.Workers, "workers", o.Workers, "worker processes")
 	flags.StringVar(&size, "size", size, "size of a frame")
@@ -117,6 +118,11 @@ func printBench(w io.Writer, r bench.Report) error {
 	row("added latency", "p50 %.2f ms, p99 %.2f ms (%d frames)", r.Latency.P50, r.Latency.P99, r.Latency.Samples)
 	row("memory", "parent %.1f MiB, child %.1f MiB, ring %.1f MiB", r.Memory.Parent, r.Memory.Child, r.Memory.Ring)
 	row("first detection", "%s after exec", first)
+	if w := r.Watched; w != nil {
+		row("with viewers", "%d of them, %.1f pictures/s each: %.3f of the throughput without (%.3f to %.3f, middle half %.3f to %.3f), "+
+			"heap %.1f MiB before, %.1f after", w.Viewers, w.Pictures, w.Ratio, w.RatioSpread.Min, w.RatioSpread.Max, w.RatioSpread.P25, w.RatioSpread.P75,
+			w.HeapBefore, w.HeapAfter)
+	}
 	if k := r.Recovery; k != nil {
 		row("after kill -9", "detections back after %.0f ms (median), %.0f ms (worst of %d): the model's load of %.0f ms (median) and %.0f, "+
 			"%.0f ms (worst)", k.WithoutSpare.Median, k.WithoutSpare.Worst, k.Kills, k.WithoutSpare.LoadMedian,

@@ -60,7 +60,8 @@ function heard(news, over) {
   last = news;
   const { state, health } = news;
   const degraded = health.health === "good" && state.degraded.length > 0;
-  pill.dataset.health = degraded ? "pending" : health.health;
+  pill.dataset.health = health.health;
+  pill.toggleAttribute("data-degraded", degraded);
   const text = degraded ? "good, degraded" : health.health;
   if (pill.textContent !== text) pill.textContent = text;
   document.getElementById("device").textContent = state.device;

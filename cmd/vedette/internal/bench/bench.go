@@ -12,10 +12,12 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"vedette/capture"
 	"vedette/infer"
+	"vedette/web/live"
 )
 
 // Options are what is measured, and for how long.
@@ -26,6 +28,7 @@ type Options struct {
 	Scene      capture.SceneConfig // its rate does not count
 	Blocks     int
 	Block      time.Duration
+	Viewers    int    // of the live view, in blocks of their own; 0: none
 	Kills      int    // how often workers are killed, without a spare and with one; 0: not at all
 	Executable string // this program, which is started as worker, as bare session and as demonstration
 	Version    string
@@ -40,6 +43,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("block: %v is outside 10ms to 1h", o.Block)
 	case o.Kills < 0 || o.Kills > 10000:
 		return fmt.Errorf("kill: %d is outside 0 to 10000", o.Kills)
+	case o.Viewers < 0 || o.Viewers > live.MaxViewers:
+		return fmt.Errorf("viewers: %d is outside 0 to %d", o.Viewers, live.MaxViewers)
 	case o.Threads < 0 || o.Threads > 256:
 		return fmt.Errorf("threads: %d is outside 0 to 256", o.Threads)
 	case o.Workers < 1 || o.Workers > 16:
@@ -83,6 +88,9 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	m.conclude(&report)
+	if o.Viewers > 0 {
+		report.Watched = m.concludeWatched(o.Viewers)
+	}
 	if o.Kills > 0 {
 		if report.Recovery, err = recovery(ctx, o, reel); err != nil {
 			return Report{}, err
@@ -98,6 +106,7 @@ type measurements struct {
 	ratio, outside            []float64
 	preprocess, infer, decode []float64
 	added                     []float64
+	watched                   watched
 }
 
 // measure runs the blocks, and fills in what only the running pipeline knows.
@@ -126,16 +135,20 @@ func (m *measurements) blocks(ctx context.Context, o Options, raw rawLoop, s *se
 		return err
 	}
 	for i := range o.Blocks {
-		both := []func() error{
+		loops := []func() error{
 			func() error { return m.addRaw(raw, o.Block) },
 			func() error { return m.addPipeline(ctx, s, o.Block) },
 		}
-		first := i % 2 // who goes first changes, so that a machine that gets warm favours none
-		if err := both[first](); err != nil {
-			return err
+		if o.Viewers > 0 {
+			loops = append(loops, func() error { return m.addWatched(ctx, o, s) })
 		}
-		if err := both[1-first](); err != nil {
-			return err
+		if i%2 == 1 { // who goes first changes, so that a machine that gets warm favours none
+			slices.Reverse(loops)
+		}
+		for _, loop := range loops {
+			if err := loop(); err != nil {
+				return err
+			}
 		}
 		m.ratio = append(m.ratio, m.pipeline[i]/m.raw[i])
 		m.outside = append(m.outside, m.parent[i]+m.child[i]-m.rawCPU[i])

@@ -18,7 +18,9 @@ type Report struct {
 
 	CPU     CPU     `json:"cpu_ms_per_frame"`
 	Latency Latency `json:"added_latency_ms"`
-	Memory  Memory  `json:"rss_mib"`
+	// Watched is absent where nobody was to watch.
+	Watched *Watched `json:"watched,omitempty"`
+	Memory  Memory   `json:"rss_mib"`
 
 	// FirstDetection runs from the exec of a `vedette demo` of its own with this model to the first message with a
 	// detection, received over MQTT by a subscriber. Absent where none came within a minute.

@@ -52,6 +52,9 @@ func startService(ctx context.Context, o Options, reel *reel, adjust func(*pipel
 	camera.Name, camera.Source.Scene, camera.Rate = cameraName, &o.Scene, 0
 	cfg.Cameras = []capture.Camera{camera}
 	cfg.Web.Listen = "" // a scrape would be measured, too
+	if o.Viewers > 0 {
+		cfg.Web.Listen = "127.0.0.1:0"
+	}
 	cfg.Infer.Model, cfg.Infer.Threads, cfg.Infer.Workers = o.Model, o.Threads, o.Workers
 	s := &service{reel: reel, done: make(chan error, 1), handled: make(chan struct{}, 1)}
 	options := pipeline.Options{

@@ -41,7 +41,7 @@ type camera struct {
 
 	// Of the loop's goroutine.
 	stream *client.Stream
-	view   *view // made anew before each stream, and then of its goroutine, too
+	view   *view        // made anew before each stream, and then of its goroutine, too
 	gate   *motion.Gate // nil where the camera has none
 
 	mu     sync.Mutex // guards what Drops reads while the loop writes

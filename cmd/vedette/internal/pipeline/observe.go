@@ -35,6 +35,17 @@ func (p *Pipeline) runWeb(ctx context.Context) error {
 	return p.web.Run(ctx)
 }
 
+// WebAddress is where the web page is served; empty where it is not.
+func (p *Pipeline) WebAddress() string {
+	if p.web == nil {
+		return ""
+	}
+	return p.web.Status().Address
+}
+
+// Viewers is how many watch the live view.
+func (p *Pipeline) Viewers() int { return p.hub.Stats().Viewers }
+
 func (p *Pipeline) webDegradation() (payload.Degradation, bool) {
 	if p.web == nil || p.web.Status().LastError == "" {
 		return payload.Degradation{}, false
