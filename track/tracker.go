@@ -114,12 +114,18 @@ func (t *Tracker) endAll(reason Reason) {
 	t.objects = t.objects[:0]
 }
 
-// learn makes the rules of a model's classes, where it is another than before: what was seen with the other is at an end.
+// learn makes the rules of a model's classes. Where one has another name than before, it is another model, and what was seen with
+// the first is at an end. A class without a name is one that was not heard of yet.
 func (t *Tracker) learn(labels []string) {
 	if slices.Equal(labels, t.labels) {
 		return
 	}
-	t.endAll(ModelChanged)
+	for i := range min(len(labels), len(t.labels)) {
+		if t.labels[i] != "" && labels[i] != t.labels[i] {
+			t.endAll(ModelChanged)
+			break
+		}
+	}
 	t.labels = slices.Clone(labels)
 	t.model = t.model[:0]
 	for _, label := range labels {
