@@ -55,7 +55,7 @@ func TestPeopleAreCountedInTheStreet(t *testing.T) {
 	}
 	zones := map[string][]string{}
 	events := 0
-	_, err = replay.Run(replay.NewReader(bytes.NewReader(streetDetections(t))), options, func(r replay.Record, told []track.Event) error {
+	err = replay.Run(replay.NewReader(bytes.NewReader(streetDetections(t))), options, func(r replay.Record, _ *track.Tracker, told []track.Event) error {
 		for _, e := range told {
 			events++
 			zones[e.ID] = e.After.Zones

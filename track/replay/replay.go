@@ -26,6 +26,7 @@ type Record struct {
 	Camera     string
 	Frame      track.Frame
 	Detections []infer.Detection
+	End        bool // the recording is over: this is no frame, but the last one's time
 }
 
 // Reader reads a recording: the detections messages of docs/MQTT.md, one a line, as `mosquitto_sub -t '…/detections'` writes
@@ -139,8 +140,10 @@ func (r *Reader) learn(class int, label string) {
 }
 
 // Run follows the objects of a recording. options gives what a camera's tracker goes by; tell is called for each frame's
-// events. At the end every object ends. It gives the trackers by camera.
-func Run(r *Reader, options func(camera string) (track.Options, error), tell func(Record, []track.Event) error) (map[string]*track.Tracker, error) {
+// events, and at the end for those with which every object ends.
+func Run(
+	r *Reader, options func(camera string) (track.Options, error), tell func(Record, *track.Tracker, []track.Event) error,
+) error {
 	trackers, last := map[string]*track.Tracker{}, map[string]Record{}
 	var order []string
 	for {
@@ -149,27 +152,29 @@ func Run(r *Reader, options func(camera string) (track.Options, error), tell fun
 			break
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		tracker := trackers[record.Camera]
 		if tracker == nil {
 			o, err := options(record.Camera)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			tracker = track.New(o)
 			trackers[record.Camera] = tracker
 			order = append(order, record.Camera)
 		}
 		last[record.Camera] = record
-		if err := tell(record, tracker.Update(record.Frame, record.Detections)); err != nil {
-			return nil, err
+		if err := tell(record, tracker, tracker.Update(record.Frame, record.Detections)); err != nil {
+			return err
 		}
 	}
 	for _, camera := range order {
-		if err := tell(last[camera], trackers[camera].End(track.ServiceStop)); err != nil {
-			return nil, err
+		record := last[camera]
+		record.Detections, record.End = nil, true
+		if err := tell(record, trackers[camera], trackers[camera].End(track.ServiceStop)); err != nil {
+			return err
 		}
 	}
-	return trackers, nil
+	return nil
 }

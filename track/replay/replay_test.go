@@ -20,9 +20,9 @@ func object(class int, label string, x float64) string {
 }
 
 func run(text string) (events []track.Event, err error) {
-	_, err = replay.Run(replay.NewReader(strings.NewReader(text)), func(string) (track.Options, error) {
+	err = replay.Run(replay.NewReader(strings.NewReader(text)), func(string) (track.Options, error) {
 		return track.Options{Config: track.DefaultConfig(), Thresholds: infer.Thresholds{"default": 0.4}, Prefix: "r-"}, nil
-	}, func(_ replay.Record, told []track.Event) error {
+	}, func(_ replay.Record, _ *track.Tracker, told []track.Event) error {
 		for _, e := range told {
 			events = append(events, e)
 			if e.After == nil || (e.Type == track.TypeNew) != (e.Before == nil) {

@@ -34,10 +34,11 @@ func (s *sequence) hota(r *Result) {
 			assa += float64(n) * float64(n) / float64(s.ofTruth[pair[0]]+s.ofTrack[pair[1]]-n)
 		}
 		assa = ratio(assa, float64(matched))
-		r.DetA += deta / steps
-		r.AssA += assa / steps
-		r.HOTA += math.Sqrt(deta*assa) / steps
+		r.DetA += deta
+		r.AssA += assa
+		r.HOTA += math.Sqrt(deta * assa)
 	}
+	r.DetA, r.AssA, r.HOTA = r.DetA/steps, r.AssA/steps, r.HOTA/steps
 }
 
 // alignment is for each truth and track their matches over all frames as a Jaccard index, each frame's counted in part by how

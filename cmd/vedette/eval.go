@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"vedette/track/score"
+)
+
+func evalCommand(env env) *cobra.Command {
+	var tracking, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "eval --tracking TRUTH TRACKS",
+		Short: "Measure how well tracks agree with the truth",
+		Long: `Measure how well tracks agree with the truth: MOTA, IDF1 and HOTA, from two files in the form of MOTChallenge, lines of
+"frame,id,left,top,width,height,confidence,…". Rows of the truth with a confidence of 0 do not count. Boxes agree from an
+intersection over union of 0.5 on, for HOTA from 0.05 to 0.95.`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if !tracking {
+				return usageError{errors.New("eval needs --tracking, as it measures nothing else yet")}
+			}
+			result, err := evalTracks(args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(env.stdout, result)
+			}
+			return printScore(env.stdout, result)
+		},
+	}
+	cmd.Flags().BoolVar(&tracking, "tracking", false, "measure tracks")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func evalTracks(truth, tracks string) (score.Result, error) {
+	var sides [2][]score.Item
+	for i, side := range []struct {
+		path string
+		side score.Side
+	}{{truth, score.Truth}, {tracks, score.Tracks}} {
+		file, err := os.Open(side.path)
+		if err != nil {
+			return score.Result{}, fmt.Errorf("cannot measure: %w", err)
+		}
+		defer file.Close()
+		if sides[i], err = score.ReadMOT(file, side.side); err != nil {
+			return score.Result{}, fmt.Errorf("cannot measure: %s: %w", side.path, err)
+		}
+	}
+	if len(sides[0]) == 0 {
+		return score.Result{}, fmt.Errorf("cannot measure: %s has no boxes", truth)
+	}
+	return score.Compare(sides[0], sides[1]), nil
+}
+
+func printScore(w io.Writer, r score.Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
+	row("HOTA", "%.3f (DetA %.3f, AssA %.3f)", r.HOTA, r.DetA, r.AssA)
+	row("IDF1", "%.3f (precision %.3f, recall %.3f)", r.IDF1, r.IDP, r.IDR)
+	row("MOTA", "%.3f (%d missed, %d false, %d switches of %d boxes), MOTP %.3f", r.MOTA, r.Misses, r.False, r.Switches, r.Truth, r.MOTP)
+	row("frames", "%d, %d objects, %d tracks", r.Frames, r.Objects, r.Tracks)
+	return t.Flush()
+}
