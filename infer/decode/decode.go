@@ -34,6 +34,23 @@ type Family struct {
 
 	thresholds infer.Thresholds // the manifest's
 	decoder    func(thresholds []float32) Decoder
+	// settle decides what shapes leave open by what a run on nothing gave; nil where nothing is open.
+	settle func(outputs []Output) (evidence string, err error)
+}
+
+// Settle decides what the shapes leave open by the outputs of a run on an input of zeros. Decoders that were made before
+// do not know of it.
+func (f *Family) Settle(outputs []Output) error {
+	if f.settle == nil {
+		return nil
+	}
+	evidence, err := f.settle(outputs)
+	if err != nil {
+		return fmt.Errorf("cannot use the model as %s: %w", f.Name, err)
+	}
+	f.Evidence = append(f.Evidence, evidence)
+	f.settle = nil
+	return nil
 }
 
 // Fill is what an input takes that is the same for every picture.

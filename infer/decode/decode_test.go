@@ -102,10 +102,29 @@ func TestRecogniseErrors(t *testing.T) {
 		want     []string
 	}{
 		{
-			"unknown outputs", nano, one(tensor("758", 1, 85, 22, 22)), nil,
-			[]string{"images float32[1 3 416 416]", "758 float32[1 85 22 22]", "centernet", "yolox"},
+			"unknown outputs", nano, one(tensor("758", 1, 85, 22)), nil,
+			[]string{"images float32[1 3 416 416]", "758 float32[1 85 22]", "centernet", "yolox"},
 		},
 		{"no tensors", nil, nil, nil, []string{"cannot tell"}},
+		{
+			"end to end, by whom?", nano, one(tensor("y", 1, 300, 6)), nil,
+			[]string{"fit centernet and yolov10", "`family`", "manifest"},
+		},
+		{
+			"yolox or nanodet", nano, one(tensor("y", 1, 3549, 40)), nil,
+			[]string{"fit nanodet and yolox", "`family`"},
+		},
+		{
+			"boxes and logits", nano, []infer.Tensor{tensor("a", 1, 300, 4), tensor("b", 1, 300, 10)}, nil,
+			[]string{"fit rfdetr and rtdetr", "`family`"},
+		},
+		{"free size", one(tensor("x", 1, 3, -1, -1)), one(tensor("y", 1, 84, -1)), nil, []string{"`input.size`"}},
+		{"layout", one(tensor("x", 1, 3, 640, 3)), one(tensor("y", 1, 84, -1)), nil, []string{"`input.layout`"}},
+		{
+			"another task", one(tensor("x", 1, 3, 640, 640)), one(tensor("y", 1, 56, 8400)),
+			map[string]string{"task": "pose", "names": "{0: 'person'}"},
+			[]string{`task "pose"`},
+		},
 		{
 			"unknown family", nano, nanoOut,
 			map[string]string{"family": "yolov99"},
@@ -289,5 +308,53 @@ func BenchmarkYOLOX(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What a manifest says comes before what the model says.
+func TestManifest(t *testing.T) {
+	pad, iou, first, decoded := uint8(0), float32(0.9), 0, true
+	by := manifest.Manifest{
+		Family: "yolox", Labels: []string{"cat", "dog"}, Strides: []int{16, 32}, Decoded: &decoded, FirstClass: &first,
+		Input: manifest.Input{Order: "rgb", Fit: "letterbox", Pad: &pad, Mean: []float32{10}, Deviation: []float32{2, 4, 8}},
+		NMS:   manifest.NMS{IoU: &iou, Agnostic: true}, Thresholds: infer.Thresholds{"default": 0.6, "dog": 0.2},
+	}
+	f, err := Recognise(infer.Signature{
+		Inputs: one(tensor("x", -1, 3, 64, 32)), Outputs: one(tensor("y", -1, 10, 7)), Metadata: map[string]string{"family": "ssd"},
+	}, by)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := infer.InputSpec{
+		Width: 32, Height: 64, Order: infer.RGB, Fit: infer.Letterbox, Mean: [3]float32{10, 10, 10},
+		Scale: [3]float32{0.5, 0.25, 0.125},
+	}
+	if f.Input != want || f.Name != "yolox" {
+		t.Errorf("%s wants %+v: want %+v", f.Name, f.Input, want)
+	}
+	data := make([]float32, 10*7)
+	copy(data, []float32{16, 32, 8, 16, 1, 0.5, 0})        // a cat below the default
+	copy(data[7:], []float32{16, 32, 8, 16, 1, 0, 0.3})    // a dog above its own
+	copy(data[14:], []float32{16, 32, 9.5, 16, 1, 0, 0.4}) // the same, by less than 0.9
+	for _, c := range []struct {
+		configured infer.Thresholds
+		want       int
+	}{
+		{infer.Thresholds{"default": 0.1}, 2},              // the manifest's default comes before the configuration's
+		{infer.Thresholds{"default": 0.1, "dog": 0.35}, 1}, // and after what this says of a label
+		{infer.Thresholds{"default": 0.1, "cat": 0.1}, 2},  // the cat lies on a dog
+	} {
+		got, err := f.Decoder(c.configured).Decode([]Output{{data, nil}}, whole(32, 64), nil)
+		if err != nil || len(got) != c.want {
+			t.Errorf("%v: %v, %v: want %d", c.configured, got, err, c.want)
+		}
+	}
+	by = manifest.Manifest{Input: manifest.Input{Mean: []float32{1}}}
+	_, err = Recognise(infer.Signature{
+		Inputs:  []infer.Tensor{{Name: "x", Type: "uint8", Shape: []int64{1, 3, 640, 640}}},
+		Outputs: one(tensor("y", 1, 84, 8400)),
+	}, by)
+	if err == nil || !strings.Contains(err.Error(), "uint8") {
+		t.Errorf("a mean of a uint8 input gives %v", err)
 	}
 }

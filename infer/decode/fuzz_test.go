@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"vedette/infer"
+	"vedette/infer/manifest"
 )
 
 func TestLabels(t *testing.T) {
@@ -63,6 +64,41 @@ func FuzzLabels(f *testing.F) {
 	})
 }
 
+// smallModels has every family, with inputs of 32x32.
+func smallModels() []infer.Signature {
+	named := func(family, names string, outputs ...infer.Tensor) infer.Signature {
+		s := infer.Signature{
+			Inputs: one(tensor("x", 1, 3, 32, 32)), Outputs: outputs, Metadata: map[string]string{"family": family},
+		}
+		if names != "" {
+			s.Metadata["names"] = names
+		}
+		return s
+	}
+	labels := infer.Tensor{Name: "labels", Type: "int64", Shape: []int64{1, 5}}
+	sizes := infer.Tensor{Name: "orig_target_sizes", Type: "int64", Shape: []int64{1, 2}}
+	const two = `["a", "b"]`
+	all := []infer.Signature{
+		named("centernet", two, tensor("y", 1, 21, 6)),
+		named("yolov10", two, tensor("y", 1, 9, 6)),
+		named("yolox", "", tensor("y", 1, 21, 7)),
+		named("yolov5", "", tensor("y", 1, 63, 7)),
+		named("yolov8", "", tensor("y", 1, 6, 21)),
+		named("fastestdet", "", tensor("y", 1, 7, 4, 4)),
+		named("nanodet", "", tensor("y", 1, 21, 34)),
+		named("nanodet", "", tensor("a", 1, 21, 2), tensor("b", 1, 21, 32)),
+		named("rfdetr", "", tensor("dets", 1, 5, 4), tensor("labels", 1, 5, 3)),
+		named("ssd", two, tensor("b", 1, 5, 4), tensor("c", 1, 5), tensor("s", 1, 5), tensor("n", 1)),
+		named("rtdetr", two, labels, tensor("boxes", 1, 5, 4), tensor("scores", 1, 5)),
+		named("dfine", two, labels, tensor("boxes", 1, 5, 4), tensor("scores", 1, 5)),
+	}
+	for i := range all[len(all)-2:] {
+		s := &all[len(all)-2+i]
+		s.Inputs = append(s.Inputs, sizes)
+	}
+	return all
+}
+
 // FuzzDecode feeds every family any numbers at all: what comes out must keep Decode's promises.
 func FuzzDecode(f *testing.F) {
 	f.Add(binary.LittleEndian.AppendUint32(nil, math.Float32bits(0.9)), float32(0.4))
@@ -71,24 +107,35 @@ func FuzzDecode(f *testing.F) {
 		if len(bits) < 4 {
 			return
 		}
-		yolox, yoloxData := yoloxOf(t, nil, infer.Thresholds{"default": threshold})
-		decoders := map[Decoder][]float32{
-			centernetOf(t, 21, `["a", "b"]`, infer.Thresholds{"default": threshold}): make([]float32, 21*6),
-			yolox: yoloxData,
-		}
-		for d, data := range decoders {
-			for i := range data {
-				data[i] = math.Float32frombits(binary.LittleEndian.Uint32(bits[4*(i%(len(bits)/4)):]))
+		for _, m := range smallModels() {
+			family, err := Recognise(m, manifest.Manifest{})
+			if err != nil {
+				t.Fatal(err)
 			}
-			got, err := d.Decode([]Output{{data, nil}}, infer.Placement{X: -0.1, Y: 0.2, ScaleX: 0.05, ScaleY: 0.01}, nil)
+			d := family.Decoder(infer.Thresholds{"default": threshold})
+			var outputs []Output
+			n := 0
+			for _, tensor := range m.Outputs {
+				elements := int64(1)
+				for _, size := range tensor.Shape {
+					elements *= size
+				}
+				data := make([]float32, elements)
+				for i := range data {
+					data[i] = math.Float32frombits(binary.LittleEndian.Uint32(bits[4*(n%(len(bits)/4)):]))
+					n++
+				}
+				outputs = append(outputs, Output{data, tensor.Shape})
+			}
+			got, err := d.Decode(outputs, infer.Placement{X: -0.1, Y: 0.2, ScaleX: 0.05, ScaleY: 0.01}, nil)
 			if err != nil || len(got) > infer.MaxDetections {
 				t.Fatalf("%d detections, %v", len(got), err)
 			}
 			for i, x := range got {
 				b := x.Box
-				if !b.Finite() || b != b.Clip() || b.X1 >= b.X2 || b.Y1 >= b.Y2 || x.Class < 0 || x.Class > 1 ||
+				if !b.Finite() || b != b.Clip() || b.X1 >= b.X2 || b.Y1 >= b.Y2 || x.Class < 0 || x.Class >= len(family.Labels) ||
 					!(x.Score >= 0 && x.Score <= 1) || x.Score < threshold || i > 0 && x.Score > got[i-1].Score {
-					t.Fatalf("%T gives %+v", d, got)
+					t.Fatalf("%s gives %+v", family.Name, got)
 				}
 			}
 		}

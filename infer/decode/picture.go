@@ -96,11 +96,8 @@ func (m model) layoutOf(shape []int64) (infer.Layout, error) {
 
 // freeSize is the size of an input that leaves it free: the manifest's, else what Ultralytics' exports say, [height, width].
 func (m model) freeSize() (width, height int64, err error) {
-	if text := m.manifest.Input.Size; text != "" {
-		if _, err := fmt.Sscanf(text, "%dx%d", &width, &height); err != nil {
-			return 0, 0, fmt.Errorf("its manifest says input.size %q, which is not of the form 640x640", text)
-		}
-		return width, height, nil
+	if m.manifest.Input.Size != "" {
+		return m.manifest.Input.Pixels()
 	}
 	if _, err := fmt.Sscanf(strings.ReplaceAll(m.Metadata["imgsz"], " ", ""), "[%d,%d]", &height, &width); err == nil {
 		return width, height, nil
@@ -178,7 +175,7 @@ func named[T any](key, name string, values map[string]T) (T, error) {
 // onGrid tells whether grids of these strides cover the picture without a rest.
 func (m model) onGrid(strides []int) bool {
 	largest := int64(slices.Max(strides))
-	return m.picture.width%largest == 0 && m.picture.height%largest == 0
+	return slices.Min(strides) > 0 && m.picture.width%largest == 0 && m.picture.height%largest == 0
 }
 
 // cells is how many cells grids of these strides have together.

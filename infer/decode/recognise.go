@@ -15,7 +15,6 @@ import (
 //
 // The shapes may be the file's, with free dimensions of -1, or those that a session has bound.
 func Recognise(s infer.Signature, by manifest.Manifest) (Family, error) {
-	m := model{Signature: s, manifest: by}
 	claimed, source := by.Family, "the manifest"
 	if claimed == "" {
 		claimed, source = s.Metadata["family"], "its metadata"
@@ -23,11 +22,12 @@ func Recognise(s infer.Signature, by manifest.Manifest) (Family, error) {
 	if claimed != "" && !isKnown(claimed) {
 		return Family{}, fmt.Errorf("cannot use the model: %s says family %q; known are %s", source, claimed, knownFamilies())
 	}
+	m := model{Signature: s, manifest: by, claimed: claimed}
 	if err := m.readLabels(); err != nil {
 		return Family{}, err
 	}
 	if err := m.findPicture(); err != nil {
-		return Family{}, fmt.Errorf("cannot tell the model's family: it has %s; %w", m, err)
+		return Family{}, fmt.Errorf("cannot tell the model's family: it has %s; %w; known are %s", m, err, knownFamilies())
 	}
 	candidate, err := m.choose(claimed, source)
 	if err != nil {
@@ -69,6 +69,13 @@ func (m model) choose(claimed, source string) (family, error) {
 	case 1:
 		return best[0], nil
 	case 0:
+		if m.labels != nil { // a family that fits but for them says so
+			without := m
+			without.labels = nil
+			if f, err := without.choose(claimed, source); err == nil {
+				return f, nil
+			}
+		}
 		return family{}, fmt.Errorf("cannot tell the model's family: it has %s; known are %s", m, knownFamilies())
 	}
 	var names []string
@@ -100,7 +107,10 @@ const (
 
 // families are those that are known. Each is a file of its own.
 func families() []family {
-	return []family{centernetFamily(), yoloxFamily()}
+	return []family{
+		centernetFamily(), dfineFamily(), fastestdetFamily(), nanodetFamily(), rfdetrFamily(), rtdetrFamily(), ssdFamily(),
+		yolov5Family(), yolov8Family(), yolov10Family(), yoloxFamily(),
+	}
 }
 
 func isKnown(name string) bool {
@@ -124,6 +134,7 @@ func knownFamilies() string {
 type model struct {
 	infer.Signature
 	manifest manifest.Manifest
+	claimed  string   // the family that somebody names; "" where nobody does
 	labels   []string // nil where nobody says
 	labelsBy string   // who does
 	picture  picture
@@ -167,11 +178,35 @@ func (m model) labelsFor(classes int) (labels []string, evidence string, err err
 		return m.labels, fmt.Sprintf("%s: %d labels", m.labelsBy, classes), nil
 	case classes == len(coco()):
 		return coco(), "no labels in the metadata: 80 classes are taken for COCO's", nil
+	case classes == 1+len(cocoCategories()):
+		return append([]string{"class_0"}, cocoCategories()...),
+			"no labels in the metadata: 91 classes are taken for COCO's category numbers", nil
 	}
 	for class := range classes {
 		labels = append(labels, fmt.Sprintf("class_%d", class))
 	}
 	return labels, fmt.Sprintf("no labels in the metadata: the %d classes are called by their numbers", classes), nil
+}
+
+// labelsOrCOCO gives labels for a number of classes that the tensors do not tell.
+func (m model) labelsOrCOCO() (labels []string, evidence string) {
+	if m.labels == nil {
+		return coco(), "no labels in the metadata: the classes are taken for COCO's 80"
+	}
+	return m.labels, fmt.Sprintf("%s: %d labels", m.labelsBy, len(m.labels))
+}
+
+// labelsFit tells whether as many labels are known as there would be classes, or none.
+func (m model) labelsFit(classes int64) bool {
+	return m.labels == nil || m.claimed != "" || int64(len(m.labels)) == classes
+}
+
+// stridesOr gives the manifest's strides, or the sets that a family is known to have.
+func (m model) stridesOr(known ...[]int) [][]int {
+	if len(m.manifest.Strides) > 0 {
+		return [][]int{m.manifest.Strides}
+	}
+	return known
 }
 
 // output gives the shape of the only output, where there is one and it is of numbers.

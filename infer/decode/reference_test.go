@@ -242,15 +242,16 @@ func TestCenterNetAgainstTensorFlowJS(t *testing.T) {
 
 func TestSuppressionAgainstOpenCV(t *testing.T) {
 	type problem struct {
-		Boxes   [][4]float32 `json:"boxes"`
-		Scores  []float32    `json:"scores"`
-		Classes []int        `json:"classes"`
-		IoU     float32      `json:"iou"`
+		Boxes    [][4]float32 `json:"boxes"`
+		Scores   []float32    `json:"scores"`
+		Classes  []int        `json:"classes"`
+		IoU      float32      `json:"iou"`
+		Agnostic bool         `json:"agnostic"`
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	var problems []problem
 	for n := 1; n <= 200; n += 7 {
-		p := problem{IoU: 0.2 + 0.6*random.Float32()}
+		p := problem{IoU: 0.2 + 0.6*random.Float32(), Agnostic: n%2 == 0}
 		for range n {
 			p.Boxes = append(p.Boxes, [4]float32{
 				random.Float32() * 100, random.Float32() * 100, 5 + random.Float32()*60, 5 + random.Float32()*60,
@@ -277,11 +278,11 @@ func TestSuppressionAgainstOpenCV(t *testing.T) {
 		}
 		rank(all)
 		var got []int
-		for _, c := range suppress(all, p.IoU, len(all)) {
+		for _, c := range (suppression{iou: p.IoU, agnostic: p.Agnostic}).suppress(all, len(all)) {
 			got = append(got, c.index)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(want[i]) {
-			t.Errorf("%d boxes at %.3f: kept %v: want %v", len(p.Boxes), p.IoU, got, want[i])
+			t.Errorf("%d boxes at %.3f, agnostic %v: kept %v: want %v", len(p.Boxes), p.IoU, p.Agnostic, got, want[i])
 		}
 	}
 }

@@ -99,7 +99,10 @@ type stream struct {
 }
 
 func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
-	by := manifest.Manifest{}
+	by, err := manifest.ReadBeside(load.ModelPath)
+	if err != nil {
+		return nil, infer.Model{}, err
+	}
 	file, err := onnx.Read(onnx.Options{
 		Runtime: load.Runtime, Model: load.ModelPath, Providers: load.Providers, Fallback: load.Fallback,
 		Accelerator: load.Accelerator, Threads: load.Threads,
@@ -132,7 +135,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, err
 	if err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	e.spec, e.decoder = family.Input, family.Decoder(load.Thresholds)
+	e.spec = family.Input
 	e.input = newInput(s, family)
 	for i := range s.Outputs() {
 		data, shape := s.Output(i)
@@ -142,6 +145,10 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, err
 	if err := e.run(); err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
+	if err := family.Settle(e.outputs); err != nil {
+		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
+	}
+	e.decoder = family.Decoder(load.Thresholds)
 	sum, err := sha256File(load.ModelPath)
 	if err != nil {
 		return infer.Model{}, err

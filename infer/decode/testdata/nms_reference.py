@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""OpenCV's non-maximum suppression within each class: reads a JSON list of cases from stdin, each with boxes
-(x, y, width, height), scores, classes and iou, and prints for each the indices that it keeps, best first."""
+"""OpenCV's non-maximum suppression, within each class or across them: reads a JSON list of cases from stdin, each with boxes
+(x, y, width, height), scores, classes, iou and agnostic, and prints for each the indices that it keeps, best first."""
 import json
 import sys
 
@@ -10,6 +10,8 @@ import numpy as np
 out = []
 for case in json.load(sys.stdin):
     boxes, scores, classes = case["boxes"], case["scores"], np.array(case["classes"])
+    if case["agnostic"]:
+        classes = np.zeros_like(classes)
     kept = []
     for c in np.unique(classes):
         chosen = np.flatnonzero(classes == c)
