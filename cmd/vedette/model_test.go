@@ -140,7 +140,9 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 		}
 	}()
 	runs := func(sum string) func(string) bool {
-		return func(text string) bool { return strings.Contains(text, sum) && strings.Contains(text, `"state":"ready"`) }
+		return func(text string) bool {
+			return strings.Contains(text, sum) && strings.Contains(text, `"state":"ready"`)
+		}
 	}
 	one, two := fileSum(t, filepath.Join(w.dir, "tiny64.onnx")), fileSum(t, w.model(t, 96))
 	s.await(t, "state", runs(one))

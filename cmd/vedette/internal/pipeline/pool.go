@@ -1,0 +1,49 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"vedette/cmd/vedette/internal/config"
+	"vedette/infer/client"
+	"vedette/supervisor"
+	"vedette/supervisor/cgroup"
+	"vedette/supervisor/notify"
+)
+
+// RunPool starts the configured workers, without cameras and MQTT, and hands their client to use. The workers end when use
+// returns. The first fault of a worker ends use, and is the error: with it frames are lost.
+func RunPool(ctx context.Context, cfg config.Config, executable string, logger *slog.Logger,
+	use func(context.Context, *client.Client) error,
+) error {
+	cfg.Infer.Spare = false
+	c := client.New(client.Options{
+		Workers: cfg.Infer.Workers, RunDeadline: cfg.Infer.Deadlines.Run,
+		LoadDeadline: cfg.Infer.Deadlines.Load, BuildDeadline: cfg.Infer.Deadlines.Build,
+	}, logger)
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	w, err := newWorkers(workerOptions{
+		config: cfg, executable: executable, tree: (*cgroup.Tree)(nil), client: c, policy: supervisor.DefaultPolicy(),
+		fault:    func(f supervisor.Fault) { end(fmt.Errorf("worker: %s: %s", f.Kind, f.Message)) },
+		changed:  func(supervisor.Status) {},
+		watchdog: notify.NewWatchdog(notify.WatchdogOptions{}), logger: logger,
+	})
+	if err != nil {
+		return err
+	}
+	workersContext, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var working sync.WaitGroup
+	var worked error
+	working.Go(func() { worked = w.run(workersContext, nil) })
+	used := use(ctx, c)
+	if cause := context.Cause(ctx); used != nil && cause != nil {
+		used = cause
+	}
+	stop()
+	working.Wait()
+	return errors.Join(used, worked)
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"vedette/cmd/vedette/internal/config"
+	"vedette/cmd/vedette/internal/logging"
+	"vedette/cmd/vedette/internal/pipeline"
+	"vedette/cmd/vedette/internal/replay"
+	"vedette/infer"
+)
+
+func replayCommand(env env) *cobra.Command {
+	o := replay.Options{Config: config.Default()}
+	o.Config.Infer.Workers, o.Config.Infer.Threads = runtime.GOMAXPROCS(0), 1
+	var output string
+	threshold := -1.0
+	cmd := &cobra.Command{
+		Use:   "replay FILE|FOLDER …",
+		Short: "Run pictures and videos through the detector, as fast as it goes",
+		Long: `Run pictures (JPEG, PNG) and videos (whatever ffmpeg reads) through a pool of workers, and write a line of JSON for each
+frame, in the order of the input: of a folder, by name. The same input gives the same bytes with any number of workers; only another
+number of threads may change a score's last digit. Pictures are taken as they lie in the file, whatever it says of their orientation.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			o.Inputs = args
+			if o.Config.Infer.Workers < 1 || o.Config.Infer.Workers > 16 || o.Config.Infer.Threads < 1 || o.Config.Infer.Threads > 256 {
+				return usageError{errors.New("--workers goes from 1 to 16, --threads from 1 to 256")}
+			}
+			if threshold >= 0 {
+				o.Config.Infer.Thresholds = infer.Thresholds{"default": float32(threshold)}
+			}
+			if o.Config.Infer.Model, err = pipeline.ModelPath(o.Config.Infer.Model, o.Config.StateDir); err != nil {
+				return err
+			}
+			if o.Executable, err = os.Executable(); err != nil {
+				return fmt.Errorf("cannot find this program's own file: %w", err)
+			}
+			o.Logger = logging.New(env.stderr, slog.LevelError)
+			o.Output = env.stdout
+			if output != "" {
+				file, err := os.Create(output)
+				if err != nil {
+					return fmt.Errorf("cannot write: %w", err)
+				}
+				defer func() { err = errors.Join(err, file.Close()) }()
+				o.Output = file
+			}
+			if o.Pictures != "" {
+				if err := os.MkdirAll(o.Pictures, 0o755); err != nil {
+					return fmt.Errorf("cannot keep annotated pictures: %w", err)
+				}
+			}
+			if terminal(env.stderr) {
+				o.Progress = env.stderr
+			}
+			summary, err := replay.Run(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(env.stderr, "%d frames, %d detections, %d failed, in %.2f s: %.1f frames/s\n",
+				summary.Frames, summary.Detections, summary.Failed, summary.Took.Seconds(), summary.FPS())
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&o.Config.Infer.Model, "model", o.Config.Infer.Model, "a model's name, or the path of an .onnx file")
+	flags.StringVarP(&output, "output", "o", "", "file for the lines; standard output without")
+	flags.StringVar(&o.Pictures, "pictures", "", "folder for a JPEG file of each frame, with what was found drawn in")
+	flags.StringVar(&o.Video, "video", "", "file for a video of all frames, with what was found drawn in")
+	flags.IntVar(&o.Config.Infer.Workers, "workers", o.Config.Infer.Workers, "worker processes")
+	flags.IntVar(&o.Config.Infer.Threads, "threads", o.Config.Infer.Threads, "threads of one session")
+	flags.Float64Var(&threshold, "threshold", threshold, "the least score; the configuration's default without")
+	return cmd
+}
+
+// terminal tells whether somebody may look at it.
+func terminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/json"
+	"image/jpeg"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// replayed is a folder with photographs, one of them cut short, one as PNG, and a video of one.
+func replayed(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	const photographs = "../../capture/scene/photographs/"
+	astronaut, err := os.ReadFile(photographs + "astronaut.jpg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"a.jpg": astronaut, "cut.jpg": astronaut[:len(astronaut)/2], "sub/c.jpg": astronaut, "notes.txt": []byte("no picture"),
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{
+		{"-i", photographs + "coffee.jpg", folder + "/b.png"},
+		{
+			"-loop", "1", "-i", photographs + "astronaut.jpg", "-frames:v", "12", "-r", "10",
+			"-vf", "crop=320:320:n*8:0", "-pix_fmt", "yuv420p", folder + "/d.mkv",
+		},
+	} {
+		if out, err := exec.Command("ffmpeg", append([]string{"-nostdin", "-loglevel", "error"}, args...)...).CombinedOutput(); err != nil {
+			t.Skipf("skipped: ffmpeg does not do what it should: %v %s", err, out)
+		}
+	}
+	return folder
+}
+
+func TestReplayGivesTheSameBytesWithAnyNumberOfWorkers(t *testing.T) {
+	folder, out := replayed(t), t.TempDir()
+	said := func(args ...string) string {
+		stdout, stderr, code := said(t, append([]string{"replay"}, args...)...)
+		if code != 0 {
+			t.Fatalf("exit code %d: %s", code, stderr)
+		}
+		return stdout
+	}
+	one := said("--workers", "1", folder)
+	if two := said("--workers", "2", "--pictures", out, folder); one != two {
+		t.Errorf("one worker says\n%s\ntwo say\n%s", one, two)
+	}
+	type frame struct {
+		File       string
+		Frame      int
+		Seconds    float64
+		Error      string
+		Detections []struct{ Label string }
+	}
+	var names []string
+	for _, line := range strings.Split(strings.TrimSpace(one), "\n") {
+		var f frame
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if f.Frame == 0 {
+			names = append(names, f.File)
+		} else if f.Seconds != 0.1*float64(f.Frame) && f.Frame == 10 {
+			t.Errorf("frame 10 of a video of 10 frames/s is at %g s", f.Seconds)
+		}
+		if damaged := f.File == "cut.jpg"; (f.Error != "") != damaged {
+			t.Errorf("%s has the error %q", f.File, f.Error)
+		}
+		if f.File == "a.jpg" && (len(f.Detections) == 0 || f.Detections[0].Label != "person") {
+			t.Errorf("in the astronaut's photograph is %v", f.Detections)
+		}
+	}
+	if got := strings.Join(names, " "); got != "a.jpg b.png cut.jpg d.mkv sub/c.jpg" {
+		t.Errorf("the files are %s", got)
+	}
+	for _, name := range []string{"a.jpg-000000.jpg", "b.png-000000.jpg", "d.mkv-000011.jpg", "sub_c.jpg-000000.jpg"} {
+		file, err := os.Open(filepath.Join(out, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := jpeg.DecodeConfig(file); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		file.Close()
+	}
+}
+
+func TestReplayWritesAVideo(t *testing.T) {
+	folder := replayed(t)
+	made := filepath.Join(folder, "annotated.mp4")
+	if _, stderr, code := said(t, "replay", "--video", made, folder+"/d.mkv"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	out, err := exec.Command("ffprobe", "-v", "error", "-count_frames", "-select_streams", "v:0",
+		"-show_entries", "stream=width,height,r_frame_rate,nb_read_frames", "-of", "csv=p=0", made).CombinedOutput()
+	if got := strings.TrimSpace(string(out)); err != nil || got != "320,320,10/1,12" {
+		t.Errorf("%v: the video is %q, not 320x320, 10 frames/s, 12 frames", err, got)
+	}
+}
+
+func TestReplaySaysWhatIsWrong(t *testing.T) {
+	empty := t.TempDir()
+	for _, c := range []struct {
+		args []string
+		want string
+		code int
+	}{
+		{[]string{"/nowhere"}, "there is no such file or folder", 1},
+		{[]string{empty}, "it has no file that is called .jpg", 1},
+		{[]string{"--workers", "99", empty}, "--workers goes from 1 to 16", 2},
+		{[]string{"replay_test.go"}, "replay_test.go: ", 1},
+		{[]string{"--model", "/nowhere.onnx", "../../capture/scene/photographs"}, "/nowhere.onnx", 1},
+	} {
+		if _, stderr, code := said(t, append([]string{"replay"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: exit code %d, %s: want %q", c.args, code, stderr, c.want)
+		}
+	}
+}
