@@ -89,7 +89,8 @@ func (s Store) Add(r *bundle.Reader, p Policy) (Installed, error) {
 	fail := func(err error) (Installed, error) {
 		return Installed{}, fmt.Errorf("model %s version %d is refused: %w", m.Name, m.Version, err)
 	}
-	if _, err := p.Keys.Verify(r.Text, r.Signature); err != nil && !(errors.Is(err, bundle.ErrUnsigned) && p.AllowUnsigned) {
+	_, err := p.Keys.Verify(r.Text, r.Signature)
+	if unsigned := errors.Is(err, bundle.ErrUnsigned); err != nil && (!unsigned || !p.AllowUnsigned) {
 		return fail(err)
 	}
 	if err := p.Check(*m); err != nil {
