@@ -20,6 +20,8 @@ type Camera struct {
 	Lines  map[string]LineConfig `yaml:"lines"`
 	Ignore []IgnoreConfig        `yaml:"ignore"` // parts of the picture where detections count for nothing
 	Motion MotionConfig          `yaml:"motion"`
+	// Disabled leaves the camera alone: it is not opened.
+	Disabled bool `yaml:"disabled"`
 }
 
 // Point is x, y in 0..1 of the frame.
@@ -137,6 +139,9 @@ func (c *Camera) UnmarshalYAML(unmarshal func(any) error) error {
 	*c = Camera(camera)
 	return nil
 }
+
+// Amendment is a camera that is there already, of which a later layer changes the keys that it has.
+type Amendment Camera
 
 // UnmarshalYAML starts from what most USB cameras can do.
 func (c *V4L2Config) UnmarshalYAML(unmarshal func(any) error) error {

@@ -1,6 +1,9 @@
 package infer
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // Config is the `infer` section of the configuration.
 type Config struct {
@@ -23,6 +26,19 @@ type Config struct {
 
 // Thresholds are the least scores that count, by label; the key "default" serves every label without its own.
 type Thresholds map[string]float32
+
+// UnmarshalYAML adds to what earlier layers of the configuration have: a threshold for one label leaves the others.
+func (t *Thresholds) UnmarshalYAML(unmarshal func(any) error) error {
+	var added map[string]float32
+	if err := unmarshal(&added); err != nil {
+		return err
+	}
+	whole := Thresholds{}
+	maps.Copy(whole, *t)
+	maps.Copy(whole, added)
+	*t = whole
+	return nil
+}
 
 // For gives a label's threshold.
 func (t Thresholds) For(label string) float32 {

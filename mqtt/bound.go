@@ -61,6 +61,7 @@ func (b *bounded) next() error {
 	if err != nil {
 		return err
 	}
+	b.head = append(b.head[:0], first)
 	length := 0
 	for shift := 0; ; shift += 7 {
 		if shift > 21 {
@@ -70,6 +71,7 @@ func (b *bounded) next() error {
 		if err != nil {
 			return err
 		}
+		b.head = append(b.head, digit)
 		length |= int(digit&0x7f) << shift
 		if digit < 0x80 {
 			break
@@ -85,8 +87,9 @@ func (b *bounded) next() error {
 	case first>>4 != publishPacket && length > maxTopic: // no other packet to a client has more than a few bytes
 		return errors.New("the broker sends a packet of a kind that is never so long")
 	}
-	b.skip = length - b.keep
-	b.head = appendLength(append(b.head[:0], first), b.keep)
+	if b.skip = length - b.keep; b.skip > 0 {
+		b.head = appendLength(append(b.head[:0], first), b.keep)
+	}
 	return nil
 }
 

@@ -112,7 +112,7 @@ func (c *Client) PublishEvent(topic string, encode func(dst []byte, epoch string
 }
 
 // SetRetained sets a retained topic's value, which is published now and after each reconnection. The client takes payload
-// over.
+// over. An empty one removes the topic from the broker.
 func (c *Client) SetRetained(topic string, payload []byte) { c.queue.setRetained(topic, payload) }
 
 // Status may be called from any goroutine.

@@ -2,6 +2,7 @@ package mqtt
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,10 +17,11 @@ type Config struct {
 	Username      string              `yaml:"username"`
 	PasswordFile  string              `yaml:"password_file"`
 	TLS           TLSConfig           `yaml:"tls"`
-	Dialects      []string            `yaml:"dialects"` // vedette, frigate
+	Dialects      []string            `yaml:"dialects"` // beside vedette, which is always spoken: frigate
+	Frigate       FrigateConfig       `yaml:"frigate"`
 	HomeAssistant HomeAssistantConfig `yaml:"homeassistant"`
 	Detections    DetectionsConfig    `yaml:"detections"`
-	Commands      []string            `yaml:"commands"` // which are obeyed
+	Commands      []string            `yaml:"commands"` // which are obeyed: of snapshot, restart-worker, enable, threshold, reload
 	Outbox        OutboxConfig        `yaml:"outbox"`
 }
 
@@ -36,10 +38,55 @@ type HomeAssistantConfig struct {
 	Prefix  string `yaml:"prefix"`
 }
 
+// FrigateConfig is Frigate's dialect.
+type FrigateConfig struct {
+	Prefix string `yaml:"prefix"` // {device} stands for the device's name
+}
+
 // DetectionsConfig is the per-frame messages.
 type DetectionsConfig struct {
 	Enabled bool    `yaml:"enabled"`
-	Rate    float64 `yaml:"rate"` // most messages a second and camera; 0: every frame
+	When    string  `yaml:"when"`  // always, or change: only where other labels, or other numbers of them, are seen than in the last message
+	Rate    float64 `yaml:"rate"`  // most messages a second and camera; 0: every frame
+	Daily   string  `yaml:"daily"` // most of all cameras in 24 hours, bytes with a unit, "200MiB"; empty: no bound
+}
+
+// When a detections message is made.
+const (
+	WhenAlways = "always"
+	WhenChange = "change"
+)
+
+// DailyBytes is the bound as a number; 0 is none.
+func (c DetectionsConfig) DailyBytes() (int64, error) {
+	if c.Daily == "" {
+		return 0, nil
+	}
+	bytes, ok := parseSize(c.Daily)
+	if !ok || bytes < 1<<20 {
+		return 0, fmt.Errorf("%q is no size of at least 1MiB, such as 200MiB", c.Daily)
+	}
+	return bytes, nil
+}
+
+// Speaks tells whether a dialect is spoken.
+func (c Config) Speaks(dialect string) bool { return slices.Contains(c.Dialects, dialect) }
+
+// Frigate is the name of the dialect.
+const Frigate = "frigate"
+
+// parseSize reads bytes with a unit.
+func parseSize(text string) (bytes int64, ok bool) {
+	for _, unit := range []struct {
+		name  string
+		shift uint
+	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}} {
+		if number, found := strings.CutSuffix(text, unit.name); found {
+			n, err := strconv.ParseUint(number, 10, 32)
+			return int64(n << unit.shift), err == nil
+		}
+	}
+	return 0, false
 }
 
 // OutboxConfig bounds what is kept while the broker is away.
@@ -50,15 +97,8 @@ type OutboxConfig struct {
 
 // Bytes is the size as a number.
 func (c OutboxConfig) Bytes() (int64, error) {
-	for _, unit := range []struct {
-		name  string
-		shift uint
-	}{{"KiB", 10}, {"MiB", 20}, {"GiB", 30}} {
-		number, found := strings.CutSuffix(c.Size, unit.name)
-		n, err := strconv.ParseUint(number, 10, 32)
-		if bytes := int64(n << unit.shift); found && err == nil && bytes >= outbox.LeastSize {
-			return bytes, nil
-		}
+	if bytes, ok := parseSize(c.Size); ok && bytes >= outbox.LeastSize {
+		return bytes, nil
 	}
 	return 0, fmt.Errorf("%q is no size of at least %dMiB, such as 256MiB", c.Size, outbox.LeastSize>>20)
 }
@@ -69,7 +109,8 @@ func DefaultConfig() Config {
 		Prefix:        "vedette/{device}",
 		Dialects:      []string{"vedette"},
 		HomeAssistant: HomeAssistantConfig{Enabled: true, Prefix: "homeassistant"},
-		Detections:    DetectionsConfig{Enabled: true},
+		Detections:    DetectionsConfig{Enabled: true, When: WhenAlways},
+		Frigate:       FrigateConfig{Prefix: "frigate"},
 		Commands:      []string{"snapshot"},
 		Outbox:        OutboxConfig{Size: "256MiB", Age: outbox.DefaultAge},
 	}

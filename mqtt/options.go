@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -143,15 +144,31 @@ func (c Config) Validate(report func(path, problem string)) {
 		report("tls", "cert_file and key_file go together")
 	}
 	for i, dialect := range c.Dialects {
-		if dialect != "vedette" {
-			report(fmt.Sprintf("dialects[%d]", i), fmt.Sprintf("%q is not there in this version: use vedette", dialect))
+		if dialect != "vedette" && dialect != Frigate {
+			report(fmt.Sprintf("dialects[%d]", i), fmt.Sprintf("%q is none of vedette, frigate", dialect))
 		}
 	}
-	if _, err := c.Outbox.Bytes(); err != nil {
-		report("outbox.size", err.Error())
+	if _, err := payload.NewTopics(c.Frigate.Prefix, "device"); err != nil {
+		report("frigate.prefix", err.Error())
 	}
-	if c.Outbox.Age < 0 {
-		report("outbox.age", fmt.Sprintf("%v is no age: 0 keeps events however old they are", c.Outbox.Age))
+	if c.HomeAssistant.Enabled {
+		if t, err := payload.NewTopics(c.HomeAssistant.Prefix, "device"); err != nil {
+			report("homeassistant.prefix", err.Error())
+		} else if t.Prefix() != c.HomeAssistant.Prefix {
+			report("homeassistant.prefix", "it is Home Assistant's own, the same for all devices")
+		}
+	}
+	known := []string{"snapshot", "restart-worker", "enable", "threshold", "reload"}
+	for i, name := range c.Commands {
+		if !slices.Contains(known, name) {
+			report(fmt.Sprintf("commands[%d]", i), fmt.Sprintf("%q is none of %s", name, strings.Join(known, ", ")))
+		}
+	}
+	if w := c.Detections.When; w != WhenAlways && w != WhenChange {
+		report("detections.when", fmt.Sprintf("%q is neither %s nor %s", w, WhenAlways, WhenChange))
+	}
+	if _, err := c.Detections.DailyBytes(); err != nil {
+		report("detections.daily", err.Error())
 	}
 	if !(c.Detections.Rate >= 0) {
 		report("detections.rate", fmt.Sprintf("%g is not a number of messages a second", c.Detections.Rate))

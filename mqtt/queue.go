@@ -91,7 +91,11 @@ func (q *queue) nextRetained() (m message, ok bool) {
 	topic := q.dirty[0]
 	q.dirty = q.dirty[1:]
 	delete(q.isDirty, topic)
-	return message{topic: topic, payload: q.retained[topic], qos: 1, retained: true}, true
+	m = message{topic: topic, payload: q.retained[topic], qos: 1, retained: true}
+	if len(m.payload) == 0 { // it removes what the broker has: said once, or again where it does not arrive
+		delete(q.retained, topic)
+	}
+	return m, true
 }
 
 // nextDetections gives the oldest message of a frame; scratch is memory for its payload. It is no longer in the queue.

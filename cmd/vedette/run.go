@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -57,8 +59,9 @@ Without --config it reads ` + config.ImageFile + ` and then ` + config.OperatorF
 			if err != nil {
 				return err
 			}
+			s := &running{file: file, stateDir: cfg.StateDir, notifier: notifier}
 			service, err := pipeline.New(pipeline.Options{
-				Config: cfg, Version: version, Executable: executable, Logger: logger,
+				Configuration: s, Config: cfg, Version: version, Executable: executable, Logger: logger,
 				FaultLog: &faults, Outbox: kept, Notifier: notifier, Tree: tree,
 				Degraded: slices.Concat(degraded, unreachable),
 			})
@@ -68,7 +71,7 @@ Without --config it reads ` + config.ImageFile + ` and then ` + config.OperatorF
 			for _, d := range slices.Concat(degraded, unreachable) {
 				logger.Warn("degraded from the start", "what", d.What, "why", d.Why, "remedy", d.Remedy)
 			}
-			s := &running{Pipeline: service, file: file, notifier: notifier}
+			s.Pipeline = service
 			inject.Service()
 			return s.run(cmd.Context(), listener, logger)
 		},
@@ -107,7 +110,10 @@ func listenForControl() (*control.Listener, []payload.Degradation) {
 type running struct {
 	*pipeline.Pipeline
 	file     string
+	stateDir string
 	notifier *notify.Notifier
+
+	overriding sync.Mutex // held over a whole change of the overrides: only another change waits for it
 }
 
 // Reload reads the configuration anew.
@@ -117,6 +123,26 @@ func (r *running) Reload(ctx context.Context) error {
 		return err
 	}
 	return r.Pipeline.Reload(ctx, cfg)
+}
+
+// Override changes what overrides.yaml says, and takes the result. Where it cannot be taken, the file is as it was.
+func (r *running) Override(ctx context.Context, change func(config.Overrides) error) error {
+	r.overriding.Lock()
+	defer r.overriding.Unlock()
+	layers, err := configLayers(r.file)
+	if err != nil {
+		return err
+	}
+	overrides := filepath.Join(r.stateDir, config.OverridesFile)
+	layers = slices.DeleteFunc(layers, func(path string) bool { return path == overrides })
+	cfg, undo, err := config.Override(overrides, layers, change)
+	if err != nil {
+		return err
+	}
+	if err := r.Pipeline.Reload(ctx, cfg); err != nil {
+		return errors.Join(err, undo())
+	}
+	return nil
 }
 
 // run runs the service with its control socket, and reloads at SIGHUP.

@@ -19,10 +19,11 @@ import (
 
 // service is a running `vedette run`, a broker's subscriber, and the command line beside it.
 type service struct {
-	cmd    *exec.Cmd
-	config string
-	log    *lockedBuffer
-	lines  <-chan string
+	cmd      *exec.Cmd
+	config   string
+	stateDir string
+	log      *lockedBuffer
+	lines    <-chan string
 }
 
 // lockedBuffer may be read while a process writes it.
@@ -45,12 +46,14 @@ func (b *lockedBuffer) String() string {
 
 const yard = "  - {name: yard, rate: 5, source: {scene: {size: 640x360, rate: 10}}}\n"
 
-// startService runs the service over the cameras (and what else of the configuration follows them), with a state directory of its own.
-func startService(t *testing.T, cameras string) *service {
+// startService runs the service over the cameras (and what else of the configuration follows them), with a state directory of its
+// own. mqtt is what its section has beside the broker.
+func startService(t *testing.T, cameras string, mqtt ...string) *service {
 	t.Helper()
 	port := mosquitto(t)
-	s := &service{log: &lockedBuffer{}, lines: listen(t, port)}
-	head := fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {brokers: ['tcp://127.0.0.1:%s']}\nweb: {listen: ''}\n", t.TempDir(), port)
+	s := &service{log: &lockedBuffer{}, lines: listen(t, port), stateDir: t.TempDir()}
+	section := strings.Join(append([]string{fmt.Sprintf("brokers: ['tcp://127.0.0.1:%s']", port)}, mqtt...), ", ")
+	head := fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {%s}\nweb: {listen: ''}\n", s.stateDir, section)
 	s.config = configFile(t, head+"cameras:\n"+cameras)
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	s.cmd = vedette(ctx, t, "run", "--config", s.config)
@@ -94,11 +97,16 @@ func (s *service) rewrite(t *testing.T, old, text string) {
 // await gives the first message of a topic that satisfies good.
 func (s *service) await(t *testing.T, topic string, good func(text string) bool) string {
 	t.Helper()
+	return s.awaitTopic(t, "vedette/test/"+topic, good)
+}
+
+func (s *service) awaitTopic(t *testing.T, topic string, good func(text string) bool) string {
+	t.Helper()
 	timeout := time.After(time.Minute)
 	for {
 		select {
 		case line := <-s.lines:
-			if name, text, _ := strings.Cut(line, " "); name == "vedette/test/"+topic && good(text) {
+			if name, text, _ := strings.Cut(line, " "); name == topic && good(text) {
 				return text
 			}
 		case <-timeout:

@@ -68,6 +68,7 @@ type Object struct {
 	ClassID int
 	Score   float32
 	Box     [4]float32 // x1, y1, x2, y2 in 0..1 of the frame
+	TrackID string     // of the object that it is a sight of; empty: of none that is believed yet
 }
 
 // Timings is where one frame's time went.
@@ -120,14 +121,13 @@ func (o *Object) appendJSON(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(o.ClassID), 10)
 	dst = append(dst, `,"score":`...)
 	dst = appendUnit(dst, o.Score, 3)
-	dst = append(dst, `,"box":[`...)
-	for i, v := range o.Box {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = appendUnit(dst, v, 5)
+	dst = append(dst, `,"box":`...)
+	dst = appendBox(dst, o.Box)
+	if o.TrackID != "" {
+		dst = append(dst, `,"track_id":`...)
+		dst = appendString(dst, o.TrackID)
 	}
-	return append(dst, `]}`...)
+	return append(dst, '}')
 }
 
 func appendMillis(dst []byte, d time.Duration) []byte {

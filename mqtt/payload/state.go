@@ -51,6 +51,7 @@ type Model struct {
 // Camera is one configured camera.
 type Camera struct {
 	State        string            `json:"state"`
+	Disabled     bool              `json:"disabled,omitempty"` // by the configuration
 	Source       string            `json:"source"`
 	Format       string            `json:"format,omitempty"` // of the pixels
 	Width        int               `json:"width,omitempty"`

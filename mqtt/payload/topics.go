@@ -46,3 +46,37 @@ func (t Topics) Faults() string { return t.prefix + "/faults" }
 
 // Detections carries Detections of one camera.
 func (t Topics) Detections(camera string) string { return t.prefix + "/" + camera + "/detections" }
+
+// Events carries Event of one camera.
+func (t Topics) Events(camera string) string { return t.prefix + "/" + camera + "/events" }
+
+// Count carries how many objects of a label a camera sees now; label is a LabelPart.
+func (t Topics) Count(camera, label string) string { return t.prefix + "/" + camera + "/" + label }
+
+// ZoneCount carries how many objects of a label are in a camera's zone now; label is a LabelPart.
+func (t Topics) ZoneCount(camera, zone, label string) string {
+	return t.prefix + "/" + camera + "/" + zone + "/" + label
+}
+
+// Best carries the best picture of an object of a label that a camera saw last; label is a LabelPart.
+func (t Topics) Best(camera, label string) string {
+	return t.prefix + "/" + camera + "/" + label + "/snapshot"
+}
+
+// Snapshot carries the picture that a command asked for.
+func (t Topics) Snapshot(camera string) string { return t.prefix + "/" + camera + "/snapshot" }
+
+// Update carries what Home Assistant is to know of the installed version.
+func (t Topics) Update() string { return t.prefix + "/state/update" }
+
+// Command carries commands of one name.
+func (t Topics) Command(name string) string { return t.prefix + "/command/" + name }
+
+// CommandResult carries the answers to commands of one name.
+func (t Topics) CommandResult(name string) string { return t.Command(name) + "/result" }
+
+// EnableCommand carries the command that turns a camera on or off.
+func (t Topics) EnableCommand(camera string) string { return t.Command("camera/" + camera + "/enable") }
+
+// EnableResult carries the answer to it.
+func (t Topics) EnableResult(camera string) string { return t.EnableCommand(camera) + "/result" }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image/jpeg"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,8 +25,10 @@ type Channel struct {
 	Address  string // such as vedette/{device}/{camera}/detections
 	QoS      byte
 	Retained bool
+	Incoming bool // the device reads it: what others write there may be anything
 
 	plain  bool // text as it is, no JSON
+	image  bool // a JPEG file
 	schema *jsonschema.Schema
 }
 
@@ -54,6 +57,7 @@ type document struct {
 		Messages map[string]reference `yaml:"messages"`
 	} `yaml:"channels"`
 	Operations map[string]struct {
+		Action   string    `yaml:"action"`
 		Channel  reference `yaml:"channel"`
 		Bindings struct {
 			MQTT struct {
@@ -93,18 +97,22 @@ func Load() (*Interface, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
 	var in Interface
+	compiled := map[string]*jsonschema.Schema{} // by message: several channels may have one
 	for _, operation := range doc.Operations {
 		from, ok := doc.Channels[operation.Channel.name()]
 		if !ok || len(from.Messages) != 1 {
 			return nil, fmt.Errorf("cannot read asyncapi.yaml: %s is no channel with one message", operation.Channel.Ref)
 		}
-		channel := Channel{Address: from.Address, QoS: operation.Bindings.MQTT.QoS, Retained: operation.Bindings.MQTT.Retain}
+		channel := Channel{Incoming: operation.Action == "receive", Address: from.Address, QoS: operation.Bindings.MQTT.QoS, Retained: operation.Bindings.MQTT.Retain}
 		for _, ref := range from.Messages {
 			message := doc.Components.Messages[ref.name()]
-			channel.plain = message.ContentType == "text/plain"
-			if channel.schema, err = compile(compiler, folder, ref.name(), message.Payload); err != nil {
-				return nil, err
+			channel.plain, channel.image = message.ContentType == "text/plain", message.ContentType == "image/jpeg"
+			if compiled[ref.name()] == nil {
+				if compiled[ref.name()], err = compile(compiler, folder, ref.name(), message.Payload); err != nil {
+					return nil, err
+				}
 			}
+			channel.schema = compiled[ref.name()]
 		}
 		in.channels = append(in.channels, channel)
 	}
@@ -134,29 +142,38 @@ func compile(c *jsonschema.Compiler, folder, name string, payload map[string]any
 // Channels is every channel, by address.
 func (i *Interface) Channels() []Channel { return i.channels }
 
-// Find gives the channel of a topic. Prefixes are configurable, so that only what follows them counts.
+// Find gives the channel of a topic. Prefixes are configurable, so that only what follows them counts. Of several channels that
+// a topic may be of, it is that with the most fixed words.
 func (i *Interface) Find(topic string) (Channel, error) {
+	best, most := Channel{}, -1
 	for _, channel := range i.channels {
-		if channel.matches(topic) {
-			return channel, nil
+		if n, ok := channel.matches(topic); ok && n > most {
+			best, most = channel, n
 		}
 	}
-	return Channel{}, fmt.Errorf("topic %s is not in asyncapi.yaml", topic)
+	if most < 0 {
+		return best, fmt.Errorf("topic %s is not in asyncapi.yaml", topic)
+	}
+	return best, nil
 }
 
-func (c Channel) matches(topic string) bool {
-	levels := strings.Split(strings.TrimPrefix(c.Address, "vedette/{device}/"), "/")
-	parts := strings.Split(topic, "/")
-	if len(parts) <= len(levels) {
-		return false
+// matches tells how many fixed words of the address a topic has, where it is of this channel.
+func (c Channel) matches(topic string) (words int, ok bool) {
+	address, prefixed := strings.CutPrefix(c.Address, "vedette/{device}/")
+	levels, parts := strings.Split(address, "/"), strings.Split(topic, "/")
+	if prefixed && len(parts) <= len(levels) || !prefixed && len(parts) != len(levels) {
+		return 0, false
 	}
 	parts = parts[len(parts)-len(levels):]
 	for i, level := range levels {
-		if level != parts[i] && !strings.HasPrefix(level, "{") {
-			return false
+		switch {
+		case level == parts[i]:
+			words++
+		case !strings.HasPrefix(level, "{"):
+			return 0, false
 		}
 	}
-	return true
+	return words, true
 }
 
 // Check tells what is wrong with a message of a topic.
@@ -164,6 +181,15 @@ func (i *Interface) Check(topic string, message []byte) error {
 	channel, err := i.Find(topic)
 	if err != nil {
 		return err
+	}
+	if len(message) == 0 && channel.Retained { // it removes what is retained
+		return nil
+	}
+	if channel.image {
+		if _, err := jpeg.Decode(bytes.NewReader(message)); err != nil {
+			return fmt.Errorf("message of %s is no JPEG file: %w", topic, err)
+		}
+		return nil
 	}
 	if !utf8.Valid(message) {
 		return fmt.Errorf("message of %s is not UTF-8: %q", topic, message)

@@ -68,16 +68,24 @@ func Default() Config {
 // with file, line and column.
 func Load(paths ...string) (Config, error) {
 	config := Default()
+	layers, err := readLayers(paths)
+	if err != nil {
+		return Config{}, err
+	}
+	err = config.apply(layers)
+	return config, err
+}
+
+func readLayers(paths []string) ([]layer, error) {
 	var layers []layer
 	for _, path := range paths {
 		text, err := readBounded(path)
 		if err != nil {
-			return Config{}, err
+			return nil, err
 		}
 		layers = append(layers, layer{path, text})
 	}
-	err := config.apply(layers)
-	return config, err
+	return layers, nil
 }
 
 // Parse reads one text as Load reads a file; name stands for the file in errors.
@@ -93,11 +101,17 @@ type layer struct {
 }
 
 func (c *Config) apply(layers []layer) error {
+	_, err := c.lay(layers)
+	return err
+}
+
+// lay lays one layer after the other over what is there, and validates the whole. It gives what the layers say.
+func (c *Config) lay(layers []layer) ([]*ast.File, error) {
 	var files []*ast.File
 	for _, l := range layers {
 		file, err := c.read(l)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if file != nil {
 			files = append(files, file)
@@ -107,7 +121,7 @@ func (c *Config) apply(layers []layer) error {
 	c.validate(func(path, problem string) {
 		mistakes = append(mistakes, locate(files, path, problem))
 	})
-	return errors.Join(mistakes...)
+	return files, errors.Join(mistakes...)
 }
 
 // read lays a layer over what is there. It gives nil for one that says nothing.
@@ -127,6 +141,9 @@ func (c *Config) read(l layer) (file *ast.File, err error) {
 		return nil, nil
 	}
 	file.Name = l.name
+	if l.amends() {
+		return file, c.amend(l.name, file)
+	}
 	if err := yaml.UnmarshalWithOptions(l.text, c, yaml.DisallowUnknownField()); err != nil {
 		return nil, describe(l.name, err)
 	}

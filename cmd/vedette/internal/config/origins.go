@@ -11,7 +11,12 @@ import (
 // Origins gives the configuration that the layers make as YAML, and beside each value where it came from: a layer's file
 // and line, or the defaults.
 func Origins(paths ...string) ([]byte, error) {
-	merged, err := Load(paths...)
+	layers, err := readLayers(paths)
+	if err != nil {
+		return nil, err
+	}
+	merged := Default()
+	files, err := merged.lay(layers)
 	if err != nil {
 		return nil, err
 	}
@@ -22,19 +27,6 @@ func Origins(paths ...string) ([]byte, error) {
 	whole, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the merged configuration: %w", err)
-	}
-	var files []*ast.File
-	for _, path := range paths {
-		layer, err := readBounded(path)
-		if err != nil {
-			return nil, err
-		}
-		file, err := parser.ParseBytes(layer, 0)
-		if err != nil {
-			return nil, describe(path, err)
-		}
-		file.Name = path
-		files = append(files, file)
 	}
 	comments := yaml.CommentMap{}
 	for _, doc := range whole.Docs {

@@ -15,6 +15,7 @@ import (
 	"vedette/infer/client"
 	"vedette/infer/wire"
 	"vedette/mqtt"
+	"vedette/mqtt/command"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
 	"vedette/web/live"
@@ -27,7 +28,9 @@ type Snapshot struct {
 	Resident map[string]int64  // bytes of resident memory, by worker
 	Client   client.Stats
 	MQTT     mqtt.Status
-	Live     live.Stats // of the live view
+	Live     live.Stats        // of the live view
+	Withheld map[string]uint64 // results that were not published as detections, by cause
+	Commands []command.Count
 	// May are the names of everything that may be degraded, as State.Degraded has them.
 	May []string
 }
@@ -60,6 +63,8 @@ type collector struct {
 	inferred, inFlight, rejected, copying *prometheus.Desc
 
 	connected, published, dropped, queued *prometheus.Desc
+
+	withheld, commands *prometheus.Desc
 
 	events, eventsWaiting, eventsLost, outboxBytes, outboxWritten, outboxSyncs, outboxDamaged *prometheus.Desc
 
@@ -115,6 +120,11 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 			"but for events and faults."),
 		queued: desc("mqtt_queue_length", "Messages that wait for the broker, but for events and faults."),
 
+		withheld: desc("mqtt_detections_withheld_total", "Frames with a result that were not published as detections, by cause: \"off\", "+
+			"\"rate\", \"unchanged\" (mqtt.detections.when), \"daily\" (the bound of mqtt.detections.daily).", "cause"),
+		commands: desc("mqtt_commands_total", "Commands, by what came of them: \"ok\", \"failed\", \"refused\", \"repeated\" (seen before).",
+			"command", "result"),
+
 		events: desc("outbox_messages_total", "Events and faults since the start, by what came of them so far: \"made\", "+
 			"\"acknowledged\" by the broker.", "outcome"),
 		eventsWaiting: desc("outbox_depth", "Events and faults that wait for the broker."),
@@ -141,6 +151,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
 		c.inferred, c.inFlight, c.rejected, c.copying,
 		c.connected, c.published, c.dropped, c.queued,
+		c.withheld, c.commands,
 		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
 		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed,
 	} {
@@ -174,6 +185,12 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectWorkers(o, s)
 	c.collectMQTT(o, s.MQTT)
 	c.collectLive(o, s.Live)
+	for cause, n := range s.Withheld {
+		o.counter(c.withheld, float64(n), cause)
+	}
+	for _, n := range s.Commands {
+		o.counter(c.commands, float64(n.N), n.Command, n.Result)
+	}
 }
 
 func (c *collector) collectCameras(o output, s Snapshot) {

@@ -9,6 +9,7 @@ import (
 
 	"vedette/infer"
 	"vedette/supervisor"
+	"vedette/track"
 )
 
 // OtherLabel counts what has no label of its own: beyond maxLabels, or in a model without labels.
@@ -26,6 +27,7 @@ func latencyBuckets() []float64 {
 type Recorder struct {
 	detections *prometheus.CounterVec
 	faults     *prometheus.CounterVec
+	events     *prometheus.CounterVec
 	latency    *prometheus.HistogramVec
 
 	queue, preprocess, infer, decode, total prometheus.Observer // of latency
@@ -42,6 +44,10 @@ func NewRecorder() *Recorder {
 			Name: "vedette_worker_faults_total",
 			Help: "Failures of a worker, by kind.",
 		}, []string{"worker", "kind"}),
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vedette_events_total",
+			Help: "Messages of the lives of objects, by camera and type.",
+		}, []string{"camera", "type"}),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vedette_inference_duration_seconds",
 			Help: "Where the time of a frame with a result went. \"queue\" is from its submission to the worker's start on it, " +
@@ -73,10 +79,14 @@ func (r *Recorder) Fault(f supervisor.Fault) {
 	r.faults.WithLabelValues(f.Process, string(kind)).Inc()
 }
 
+// Event counts a message of an object's life.
+func (r *Recorder) Event(camera, kind string) { r.events.WithLabelValues(camera, kind).Inc() }
+
 // Describe is a prometheus.Collector's.
 func (r *Recorder) Describe(out chan<- *prometheus.Desc) {
 	r.detections.Describe(out)
 	r.faults.Describe(out)
+	r.events.Describe(out)
 	r.latency.Describe(out)
 }
 
@@ -84,6 +94,7 @@ func (r *Recorder) Describe(out chan<- *prometheus.Desc) {
 func (r *Recorder) Collect(out chan<- prometheus.Metric) {
 	r.detections.Collect(out)
 	r.faults.Collect(out)
+	r.events.Collect(out)
 	r.latency.Collect(out)
 }
 
@@ -99,6 +110,9 @@ type Camera struct {
 
 // Camera begins a camera's record.
 func (r *Recorder) Camera(name string) *Camera {
+	for _, kind := range []track.Type{track.TypeNew, track.TypeUpdate, track.TypeEnd} { // so that the first one is an increase
+		r.events.WithLabelValues(name, string(kind))
+	}
 	return &Camera{
 		name: name, recorder: r,
 		labels: map[string]prometheus.Counter{}, other: r.detections.WithLabelValues(name, OtherLabel),

@@ -29,7 +29,8 @@ type camera struct {
 	bare     func(*view, *capture.Frame) // shows a frame that no model looks at
 	lossless bool                        // whether every frame counts: frames wait for a place instead of being dropped
 
-	publisher *publisher      // of the stream's goroutine
+	publisher *publisher // of the stream's goroutine
+	tracking  *tracking
 	record    *metrics.Camera // of the stream's goroutine
 
 	// waits says that the loop waits for the workers, which have deadlines of their own, on behalf of a lossless source.
@@ -53,7 +54,7 @@ func (p *Pipeline) newCamera(ctx context.Context, config capture.Camera, source 
 	ctx, stop := context.WithCancel(ctx)
 	fromCommand := config.Source.Command
 	cam := &camera{
-		config: config, client: p.client, source: source, publisher: p.newPublisher(config.Name), record: p.records.Camera(config.Name),
+		config: config, client: p.client, source: source, publisher: p.newPublisher(config.Name), tracking: p.newTracking(config), record: p.records.Camera(config.Name),
 		stopped: ctx, stop: stop, ended: make(chan struct{}),
 		lossless: p.opts.Lossless || fromCommand != nil && fromCommand.Lossless,
 		before:   map[capture.DropCause]uint64{},

@@ -8,6 +8,7 @@ import (
 
 	"vedette/capture"
 	"vedette/cmd/vedette/internal/config"
+	"vedette/track"
 )
 
 // change is a new set of cameras, with a source for each that is not there as it is.
@@ -87,6 +88,7 @@ func (p *Pipeline) change(ctx context.Context, c change, ended chan<- struct{}) 
 	}
 	for _, cam := range before { // a camera that was changed has to let go of its device first
 		<-cam.ended
+		cam.tracking.end(track.Disabled)
 	}
 	p.mu.Lock()
 	p.cameras = cameras
@@ -94,7 +96,9 @@ func (p *Pipeline) change(ctx context.Context, c change, ended chan<- struct{}) 
 	for _, cam := range added {
 		go func() {
 			defer cam.end(ended)
-			if err := cam.loop.Run(cam.stopped); err != nil {
+			if cam.config.Disabled {
+				<-cam.stopped.Done()
+			} else if err := cam.loop.Run(cam.stopped); err != nil {
 				p.opts.Logger.Error("camera has ended", "camera", cam.config.Name, "error", err)
 			}
 			p.touch()
@@ -129,7 +133,8 @@ func (p *Pipeline) Reload(ctx context.Context, cfg config.Config) error {
 	if err != nil {
 		return err
 	}
-	newWork := !reflect.DeepEqual(before.Infer, cfg.Infer)
+	newTracks := !reflect.DeepEqual(before.Track, cfg.Track) || !reflect.DeepEqual(before.Infer.Thresholds, cfg.Infer.Thresholds)
+	newWork := !reflect.DeepEqual(before.Infer, cfg.Infer) || before.Track.Low != cfg.Track.Low
 	if newWork {
 		logger := p.opts.Logger.With("purpose", "try the new configuration")
 		if _, _, err := Probe(ctx, cfg, p.opts.Executable, p.opts.Tree, nil, logger); err != nil {
@@ -153,6 +158,12 @@ func (p *Pipeline) Reload(ctx context.Context, cfg config.Config) error {
 	p.mu.Lock()
 	p.live = cfg
 	p.mu.Unlock()
+	if newTracks {
+		for _, cam := range p.list() {
+			cam.tracking.renew(cam.config, cfg)
+		}
+	}
+	p.announcer.kick()
 	if newWork {
 		p.workers.restartInTurn(ctx, "new configuration")
 	}
@@ -187,7 +198,6 @@ func changeable(before, after config.Config) error {
 		{"infer.workers", before.Infer.Workers, after.Infer.Workers},
 		{"infer.spare", before.Infer.Spare, after.Infer.Spare},
 		{"infer.deadlines", before.Infer.Deadlines, after.Infer.Deadlines},
-		{"track", before.Track, after.Track},
 		{"mqtt", before.MQTT, after.MQTT},
 		{"web", before.Web, after.Web},
 		{"log", before.Log, after.Log},

@@ -48,6 +48,9 @@ func health(state payload.State, connected bool) payload.Health {
 	}
 	for _, name := range slices.Sorted(maps.Keys(state.Cameras)) {
 		c := state.Cameras[name]
+		if c.Disabled { // as it is meant to be
+			continue
+		}
 		switch capture.State(c.State) {
 		case capture.Streaming:
 		case capture.Opening:

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/mqtt/payload"
@@ -27,11 +26,6 @@ func (p *Pipeline) runWeb(ctx context.Context) error {
 	if p.web == nil {
 		return nil
 	}
-	making, stop := context.WithCancel(ctx)
-	var all sync.WaitGroup
-	all.Go(func() { p.hub.Run(making) })
-	defer all.Wait()
-	defer stop()
 	return p.web.Run(ctx)
 }
 
@@ -45,6 +39,11 @@ func (p *Pipeline) WebAddress() string {
 
 // Viewers is how many watch the live view.
 func (p *Pipeline) Viewers() int { return p.hub.Stats().Viewers }
+
+func (p *Pipeline) runHub(ctx context.Context) error {
+	p.hub.Run(ctx)
+	return nil
+}
 
 func (p *Pipeline) webDegradation() (payload.Degradation, bool) {
 	if p.web == nil || p.web.Status().LastError == "" {
@@ -65,7 +64,9 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Client:   p.client.Stats(),
 		MQTT:     p.mqtt.Status(),
 		Live:     p.hub.Stats(),
-		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart},
+		Withheld: p.withheld.counts(),
+		Commands: p.desk.Counts(),
+		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart},
 	}
 	for _, cam := range p.list() {
 		s.Frames[cam.config.Name] = cam.loop.Status().Frames

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +23,9 @@ import (
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/infer/client"
 	"vedette/mqtt"
+	"vedette/mqtt/command"
 	"vedette/mqtt/embedded"
+	"vedette/mqtt/frigate"
 	"vedette/mqtt/outbox"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
@@ -49,6 +53,8 @@ type Options struct {
 	Lossless bool
 	// Outbox keeps events until the broker has them, and is closed by the pipeline; nil: they are in memory alone.
 	Outbox *outbox.Outbox
+	// Configuration is where the configuration comes from; nil: it cannot change, and nothing is kept in the state directory.
+	Configuration Configuration
 	// FaultLog is where faults are kept; nil: nowhere.
 	FaultLog *faultlog.Log
 	// Degraded is what is known to be so from the start.
@@ -72,6 +78,13 @@ type Pipeline struct {
 	bootID string
 	began  time.Time
 	topics payload.Topics
+
+	frigate   frigate.Topics
+	announcer *announcer
+	desk      *command.Desk
+	floor     *identity.Floor
+	budget    *budget // of detections
+	withheld  withheld
 
 	broker       *embedded.Broker // nil where one is configured
 	mqtt         *mqtt.Client
@@ -118,6 +131,13 @@ func New(opts Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p.startTrial()
+	if opts.Configuration != nil {
+		_ = os.MkdirAll(opts.Config.StateDir, 0o750) // whoever needs it says what is wrong with it
+	}
+	p.budget, p.announcer = newBudget(opts.Config.MQTT.Detections), p.newAnnouncer()
+	if err := p.newDesk(); err != nil {
+		return nil, err
+	}
 	p.client = client.New(client.Options{
 		Workers:       opts.Config.Infer.Workers,
 		RunDeadline:   opts.Config.Infer.Deadlines.Run,
@@ -157,7 +177,11 @@ func (p *Pipeline) identify() error {
 	if p.bootID, err = identity.BootID("/"); err != nil {
 		return err
 	}
-	p.topics, err = payload.NewTopics(p.opts.Config.MQTT.Prefix, p.device)
+	if p.topics, err = payload.NewTopics(p.opts.Config.MQTT.Prefix, p.device); err != nil {
+		return err
+	}
+	frigates, err := payload.NewTopics(p.opts.Config.MQTT.Frigate.Prefix, p.device)
+	p.frigate = frigate.Topics{Prefix: frigates.Prefix()}
 	return err
 }
 
@@ -177,7 +201,8 @@ func (p *Pipeline) connect() error {
 	p.mqttProgress = p.watchdog.Watch("mqtt", 2*mqtt.LongestStep)
 	p.mqtt, err = mqtt.New(mqtt.Options{
 		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Outbox: p.opts.Outbox,
-		Progress: p.mqttProgress.Made, Logger: p.opts.Logger,
+		Subscriptions: slices.Concat(p.desk.Subscriptions(), p.announcer.homeAssistant()),
+		Progress:      p.mqttProgress.Made, Logger: p.opts.Logger,
 	})
 	if err != nil && p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
@@ -209,9 +234,13 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.watchdog.Check("cameras", p.stuck)
 	watchdogDone := p.stage(ctx, p.watchdog.Run)
 	webDone := p.stage(ctx, p.runWeb)
+	hubDone := p.stage(ctx, p.runHub)
 	mqttDone := p.stage(ctx, p.runMQTT)
 	stateDone := p.stage(ctx, p.publishState)
 	faultsDone := p.stage(ctx, p.keepFaults)
+	announcerDone := p.stage(ctx, p.announcer.run)
+	deskDone := p.stage(ctx, p.runDesk)
+	tracksDone := p.stage(ctx, p.watchTracks)
 	workersDone := p.stage(ctx, p.runWorkers)
 	memoryDone := p.stage(ctx, p.watchMemory)
 	trialDone := p.stage(ctx, p.watchTrial)
@@ -221,10 +250,14 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		stop() // a service that did not start in time ends
 	}()
 
+	p.speakFrigate(payload.Online)
 	p.runCameras(ctx)
 	stop()
+	p.endTracks()
 
-	err := errors.Join(<-told, trialDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), mqttDone(), webDone(), watchdogDone())
+	err := errors.Join(<-told, trialDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
+	p.speakFrigate(payload.Offline)
+	err = errors.Join(err, mqttDone(), webDone(), hubDone(), watchdogDone())
 	if p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
 	}
@@ -371,7 +404,9 @@ func (p *Pipeline) publishState(ctx context.Context) error {
 			}
 		}
 		cameras = p.cameraStates()
-		text, err := json.Marshal(p.State())
+		state := p.State()
+		p.publishFrigateStats(state)
+		text, err := json.Marshal(state)
 		if err != nil {
 			return fmt.Errorf("cannot describe the state: %w", err)
 		}

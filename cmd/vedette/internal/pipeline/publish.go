@@ -11,8 +11,7 @@ import (
 // publisher turns one camera's results into messages. It is used by the stream's goroutine alone and keeps its memory.
 type publisher struct {
 	topic   string
-	every   time.Duration // between two messages; 0: every result
-	last    time.Duration // when the last message's frame was captured
+	gate    gate
 	message payload.Detections
 	text    []byte
 
@@ -24,16 +23,13 @@ type publisher struct {
 const askClockEvery = 10 * time.Second
 
 func (p *Pipeline) newPublisher(camera string) *publisher {
-	pub := &publisher{topic: p.topics.Detections(camera)}
-	if rate := p.opts.Config.MQTT.Detections.Rate; rate > 0 {
-		pub.every = time.Duration(float64(time.Second) / rate)
-	}
+	pub := &publisher{topic: p.topics.Detections(camera), gate: newGate(p.opts.Config.MQTT.Detections)}
 	pub.message.Camera = camera
 	return pub
 }
 
-// encode gives the message for a result, valid until the next call.
-func (b *publisher) encode(r *client.Result) []byte {
+// encode gives the message for a result, valid until the next call; objects are the ids of its detections' objects.
+func (b *publisher) encode(r *client.Result, objects []string) []byte {
 	if now := time.Now(); now.Sub(b.clockAsked) > askClockEvery {
 		b.clockAsked, b.clock = now, payload.Unsynced
 		if identity.ClockSynced() {
@@ -45,10 +41,10 @@ func (b *publisher) encode(r *client.Result) []byte {
 	m.Sequence, m.CapturedAt, m.Monotonic, m.Clock = r.Sequence, r.Wall, r.Monotonic, b.clock
 	m.Width, m.Height = format.Width, format.Height
 	m.Objects = m.Objects[:0]
-	for _, d := range r.Detections {
+	for i, d := range r.Detections {
 		m.Objects = append(m.Objects, payload.Object{
 			Label: r.Model.Label(d.Class), ClassID: d.Class, Score: d.Score,
-			Box: [4]float32{d.Box.X1, d.Box.Y1, d.Box.X2, d.Box.Y2},
+			Box: [4]float32{d.Box.X1, d.Box.Y1, d.Box.X2, d.Box.Y2}, TrackID: objects[i],
 		})
 	}
 	t := r.Timings
@@ -57,22 +53,29 @@ func (b *publisher) encode(r *client.Result) []byte {
 	return b.text
 }
 
-// handle counts, publishes and shows a result.
+// handle tracks, counts, publishes and shows a result.
 func (p *Pipeline) handle(cam *camera, r *client.Result) {
+	objects := cam.tracking.update(r)
 	cam.record.Result(r.Model, r.Detections, r.Timings)
-	b := cam.publisher
-	publishes := p.opts.Config.MQTT.Detections.Enabled && (b.every == 0 || b.last == 0 || r.Monotonic-b.last >= b.every)
 	cam.view.seen.Store(int64(r.Monotonic))
+	b := cam.publisher
+	held := b.gate.holds(r.Monotonic, r.Detections)
 	shows := p.hub.Wants(cam.config.Name)
-	if publishes || shows {
-		message := b.encode(r)
-		if publishes {
-			b.last = r.Monotonic
+	if held == "" || shows {
+		message := b.encode(r, objects)
+		if held == "" && !p.budget.take(time.Now(), len(b.topic)+len(message)) {
+			held = heldByDaily
+		}
+		if held == "" {
+			b.gate.passed(r.Monotonic, r.Detections)
 			p.mqtt.PublishDetections(b.topic, message)
 		}
 		if shows {
 			p.showResult(cam.view, r, message)
 		}
+	}
+	if held != "" {
+		p.withheld.add(held)
 	}
 	if p.opts.Handled != nil {
 		p.opts.Handled(r)

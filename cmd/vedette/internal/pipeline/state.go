@@ -80,6 +80,9 @@ func (p *Pipeline) State() payload.State {
 	}
 	mq := p.mqtt.Status()
 	state.Outbox = outboxState(mq.Outbox, time.Since(p.began))
+	if d, is := subscriptionsDegradation(mq.Denied); is {
+		state.Degraded = append(state.Degraded, d)
+	}
 	if d, is := outboxDegradation(mq.Outbox); is {
 		state.Degraded = append(state.Degraded, d)
 	}
@@ -147,7 +150,7 @@ func providerDegradation(model *infer.Model) payload.Degradation {
 func cameraState(cam *camera) payload.Camera {
 	status := cam.loop.Status()
 	c := payload.Camera{
-		State: string(status.State), Source: cam.source.String(), FPS: status.FPS,
+		State: string(status.State), Disabled: cam.config.Disabled, Source: cam.source.String(), FPS: status.FPS,
 		LastError: status.LastError, Drops: map[string]uint64{}, Failures: map[string]uint64{},
 	}
 	if status.Format.Width > 0 {

@@ -272,7 +272,7 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Fallback:    cfg.Fallback,
 		Accelerator: 0, // childEnvironment leaves the worker but one device, which is number 0 to it
 		Threads:     cfg.Threads,
-		Thresholds:  cfg.Thresholds,
+		Thresholds:  workerThresholds(o.config),
 	})
 	w.links[i].Store(link)
 	spec := process.Spec{

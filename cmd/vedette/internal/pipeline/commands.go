@@ -1,0 +1,189 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"vedette/cmd/vedette/internal/config"
+	"vedette/cmd/vedette/internal/identity"
+	"vedette/mqtt/command"
+	"vedette/mqtt/payload"
+	"vedette/supervisor"
+)
+
+// Configuration is where the service's configuration comes from.
+type Configuration interface {
+	// Reload reads it anew; an error means that nothing has changed.
+	Reload(ctx context.Context) error
+	// Override changes overrides.yaml and takes the result; an error means that nothing has changed.
+	Override(ctx context.Context, change func(config.Overrides) error) error
+}
+
+var errNoConfiguration = errors.New("this service runs without a configuration file")
+
+// Files of the state directory.
+const (
+	commandsFile = "commands"
+	floorFile    = "time-floor"
+)
+
+// commandWithin is how long a command may take: a reload loads a new model to see whether it works.
+const commandWithin = 2 * time.Minute
+
+// newDesk prepares for commands.
+func (p *Pipeline) newDesk() error {
+	var commands, floor string
+	if p.opts.Configuration != nil {
+		commands = filepath.Join(p.opts.Config.StateDir, commandsFile)
+		floor = filepath.Join(p.opts.Config.StateDir, floorFile)
+	}
+	var err error
+	if p.floor, err = identity.OpenFloor(floor); err != nil {
+		p.opts.Logger.Warn("it is not known how late it is at least", "error", err)
+	}
+	p.desk, err = command.New(command.Options{
+		Topics: p.topics, Allowed: p.opts.Config.MQTT.Commands, File: commands,
+		Clock: func() command.Clock {
+			return command.Clock{Now: time.Now(), Synced: identity.ClockSynced(), Floor: p.floor.Now()}
+		},
+		Execute: func(ctx context.Context, r command.Request) error {
+			ctx, cancel := context.WithTimeout(ctx, commandWithin)
+			defer cancel()
+			return p.execute(ctx, r)
+		},
+		Answer: func(topic string, text []byte) {
+			p.mqtt.PublishEvent(topic, func(dst []byte, _ string, _ uint64) []byte { return append(dst, text...) })
+		},
+		Logger: p.opts.Logger,
+	})
+	if err != nil {
+		p.opts.Logger.Warn("commands of before this start could be replayed", "error", err)
+	}
+	return nil
+}
+
+// runDesk carries out commands, and keeps the floor of the time.
+func (p *Pipeline) runDesk(ctx context.Context) error {
+	floor := make(chan struct{})
+	go func() {
+		defer close(floor)
+		p.raiseFloor(ctx)
+	}()
+	defer func() { <-floor }()
+	return p.desk.Run(ctx)
+}
+
+// floorEvery is how often the clock is looked at for the floor.
+const floorEvery = time.Minute
+
+func (p *Pipeline) raiseFloor(ctx context.Context) {
+	ticker := time.NewTicker(floorEvery)
+	defer ticker.Stop()
+	said := false
+	for last := false; !last; {
+		if identity.ClockSynced() {
+			if err := p.floor.Raise(time.Now(), last); err != nil && !said {
+				said = true
+				p.opts.Logger.Warn("after a restart it is not known how late it is at least", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			last = true
+		case <-ticker.C:
+		}
+	}
+	if identity.ClockSynced() {
+		_ = p.floor.Raise(time.Now(), true) // the service ends: what fails has been said
+	}
+}
+
+// execute carries out one command.
+func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
+	switch r.Name {
+	case command.Snapshot:
+		return p.publishSnapshot(ctx, r.Camera)
+	case command.RestartWorker:
+		return p.restartWorkers(ctx)
+	case command.Reload:
+		if p.opts.Configuration == nil {
+			return errNoConfiguration
+		}
+		return p.opts.Configuration.Reload(ctx)
+	case command.Enable:
+		if p.camera(r.Camera) == nil {
+			return p.noCamera(r.Camera)
+		}
+		return p.override(ctx, func(o config.Overrides) error {
+			o.Camera(r.Camera)["disabled"] = !r.Enabled
+			return nil
+		})
+	case command.Threshold:
+		if model := p.workers.model.Load(); model != nil && r.Label != "default" && !slices.Contains(model.Labels, r.Label) {
+			return fmt.Errorf("the model %s knows no label %q", model.Name, r.Label)
+		}
+		return p.override(ctx, func(o config.Overrides) error {
+			o.Section("infer", "thresholds")[r.Label] = r.Value
+			return nil
+		})
+	}
+	return fmt.Errorf("no command is called %q", r.Name) // the desk lets none through
+}
+
+func (p *Pipeline) override(ctx context.Context, change func(config.Overrides) error) error {
+	if p.opts.Configuration == nil {
+		return errNoConfiguration
+	}
+	return p.opts.Configuration.Override(ctx, change)
+}
+
+// restartWorkers restarts every worker and tells of those that did not come up.
+func (p *Pipeline) restartWorkers(ctx context.Context) error {
+	p.workers.restartInTurn(ctx, "command")
+	var late []string
+	for i, s := range p.workers.supervisors {
+		if state := s.Status().State; state != supervisor.Ready && state != supervisor.Stopped {
+			late = append(late, fmt.Sprintf("%s is %s", workerName(i, p.opts.Config.Infer), state))
+		}
+	}
+	if len(late) > 0 {
+		return errors.New(strings.Join(late, ", "))
+	}
+	return nil
+}
+
+// camera finds a camera by its name; nil where there is none.
+func (p *Pipeline) camera(name string) *camera {
+	for _, cam := range p.list() {
+		if cam.config.Name == name {
+			return cam
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) noCamera(name string) error {
+	var names []string
+	for _, cam := range p.list() {
+		names = append(names, cam.config.Name)
+	}
+	return fmt.Errorf("there is no camera %q: it is one of %s", name, strings.Join(names, ", "))
+}
+
+// subscriptionsPart may be degraded.
+const subscriptionsPart = "subscriptions"
+
+func subscriptionsDegradation(denied []string) (payload.Degradation, bool) {
+	if len(denied) == 0 {
+		return payload.Degradation{}, false
+	}
+	return payload.Degradation{
+		What: subscriptionsPart, Why: "the broker does not grant " + strings.Join(denied, ", ") + ": what comes there is not heard",
+		Remedy: "let this client subscribe to them in the broker's ACL",
+	}, true
+}
