@@ -2,6 +2,7 @@
 package infer
 
 import (
+	"fmt"
 	"math"
 	"time"
 )
@@ -64,8 +65,10 @@ type Timings struct {
 // Model describes a loaded model as the worker reports it.
 type Model struct {
 	Name     string   `json:"name"`
-	SHA256   string   `json:"sha256"` // of the .onnx file, in hex
-	Family   string   `json:"family"` // see package decode
+	SHA256   string   `json:"sha256"`   // of the .onnx file, in hex
+	Family   string   `json:"family"`   // see package decode
+	Evidence []string `json:"evidence"` // what the family and how it is fed rest on, a sentence each
+	Fed      string   `json:"fed"`      // how a picture becomes the input, in words
 	Labels   []string `json:"labels"`
 	Width    int      `json:"width"` // input size in pixels
 	Height   int      `json:"height"`
@@ -111,6 +114,22 @@ type InputSpec struct {
 	Fit           Fit
 	Pad           uint8 // grey level around a letterboxed picture
 	Mean, Scale   [3]float32
+}
+
+// String says in words how a picture becomes the input.
+func (s InputSpec) String() string {
+	layout := map[Layout]string{NCHW: "channels first", NHWC: "channels last"}[s.Layout]
+	order := map[ChannelOrder]string{RGB: "RGB", BGR: "BGR"}[s.Order]
+	fit := map[Fit]string{
+		Stretch: "stretched", Letterbox: fmt.Sprintf("letterboxed in the middle on %d", s.Pad),
+		LetterboxTopLeft: fmt.Sprintf("letterboxed at the top left on %d", s.Pad),
+	}[s.Fit]
+	kind := map[ElementType]string{Float32: "float32", Float16: "float16", Uint8: "uint8"}[s.Type]
+	batch := fmt.Sprintf("%d at a time", s.Batch)
+	if s.Batch == 0 {
+		batch = "any number at a time"
+	}
+	return fmt.Sprintf("%dx%d %s %s, %s, %s, (value - %v) * %.6g, %s", s.Width, s.Height, order, kind, layout, fit, s.Mean, s.Scale, batch)
 }
 
 // ElementType is what a picture's tensor is made of. A Uint8 one takes pixels as they are: Mean is 0, Scale 1.

@@ -109,16 +109,16 @@ func TestFindOrder(t *testing.T) {
 func TestFindPassesOverWhatWillNotDo(t *testing.T) {
 	root := t.TempDir()
 	s := Search{Root: root, Arch: runtime.GOARCH}
-	fakeLibrary(t, filepath.Join(root, PackagedFolder, "libonnxruntime.so"), "1.16.3", true)
+	fakeLibrary(t, filepath.Join(root, PackagedFolder, "libonnxruntime.so"), "1.15.1", true)
 	write(t, filepath.Join(root, "lib/libonnxruntime.so"), "not a library")
 	write(t, filepath.Join(root, "usr/lib/libonnxruntime.so/file"), "a folder in the way")
 	f, err := Find(s)
-	for _, want := range []string{"is ONNX Runtime 1.16.3, too old: 1.22 or newer", "no ELF header", "is not a file"} {
+	for _, want := range []string{"is ONNX Runtime 1.15.1, too old: 1.16 or newer", "no ELF header", "is not a file"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v lacks %q", err, want)
 		}
 	}
-	if len(f.Seen) != 3 || f.Seen[0].Version != "1.16.3" {
+	if len(f.Seen) != 3 || f.Seen[0].Version != "1.15.1" {
 		t.Errorf("seen %+v", f.Seen)
 	}
 	link(t, library(t), filepath.Join(root, "usr/local/lib/libonnxruntime.so"))
@@ -129,8 +129,8 @@ func TestFindPassesOverWhatWillNotDo(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	folder := t.TempDir()
-	named := filepath.Join(folder, "libonnxruntime.so.1.20.1")
-	fakeLibrary(t, named, "1.20.1", false)
+	named := filepath.Join(folder, "libonnxruntime.so.1.15.1")
+	fakeLibrary(t, named, "1.15.1", false)
 	link(t, named, filepath.Join(folder, "libonnxruntime.so"))
 	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	self, err := os.Executable()
@@ -138,7 +138,7 @@ func TestInspect(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ path, arch, want string }{
-		{filepath.Join(folder, "libonnxruntime.so"), runtime.GOARCH, "is ONNX Runtime 1.20.1, too old"},
+		{filepath.Join(folder, "libonnxruntime.so"), runtime.GOARCH, "is ONNX Runtime 1.15.1, too old"},
 		{library(t), other, "for another machine"},
 		{self, runtime.GOARCH, "is not"},
 	} {
@@ -151,11 +151,11 @@ func TestInspect(t *testing.T) {
 // A library that is too old and does not say so must be an error in a process of its own, not a crash.
 func TestOldLibraryIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "libonnxruntime.so")
-	fakeLibrary(t, path, "1.16.3", false)
+	fakeLibrary(t, path, "1.15.1", false)
 	child := exec.Command(os.Args[0], "-test.run=^TestOpenInChild$", "-test.v")
 	child.Env = append(os.Environ(), "ONNX_TEST_OPEN="+path)
 	out, err := child.CombinedOutput()
-	want := "cannot load ONNX Runtime " + path + ": it is too old: 1.22 or newer is needed"
+	want := "cannot load ONNX Runtime " + path + ": it is too old: 1.16 or newer is needed"
 	if err != nil || !strings.Contains(string(out), want) {
 		t.Errorf("the child answers %v:\n%s", err, out)
 	}

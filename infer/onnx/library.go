@@ -1,5 +1,8 @@
 package onnx
 
+// #cgo LDFLAGS: -Wl,--wrap=dlsym
+import "C"
+
 import (
 	"debug/elf"
 	"errors"
@@ -13,9 +16,8 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// minVersion is the oldest ONNX Runtime that has the interface the binding asks for (ORT_API_VERSION 22 in
-// onnxruntime_go v1.24).
-const minVersion = "1.22"
+// minVersion is the oldest ONNX Runtime that this package was tried with. The binding uses nothing that is newer.
+const minVersion = "1.16"
 
 // inspect tells what an ONNX Runtime library is without loading it: its version comes from the symbol version that
 // official builds give OrtGetApiBase ("VERS_1.30.0"), else from the file's full name ("libonnxruntime.so.1.22.2").

@@ -119,7 +119,7 @@ func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
 		return nil, infer.Model{}, err
 	}
 	e := &engine{log: log, session: s, run: s.Run, streams: map[uint32]*stream{}}
-	model, err := e.prepare(load, by)
+	model, err := e.prepare(load, by, family.Input.Batch)
 	if err != nil {
 		e.close()
 		return nil, infer.Model{}, err
@@ -128,8 +128,8 @@ func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
 }
 
 // prepare recognises the model as it is bound, and runs it once on nothing: the first run is the slow one, and shows what
-// is wrong.
-func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, error) {
+// is wrong. batch is what the file wants, 0 for any.
+func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer.Model, error) {
 	s := e.session
 	family, err := decode.Recognise(s.Signature(), by)
 	if err != nil {
@@ -149,6 +149,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, err
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
 	e.decoder = family.Decoder(load.Thresholds)
+	family.Input.Batch = batch
 	sum, err := sha256File(load.ModelPath)
 	if err != nil {
 		return infer.Model{}, err
@@ -160,7 +161,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest) (infer.Model, err
 	e.result.Detections = make([]infer.Detection, 0, infer.MaxDetections)
 	e.result.Generation = load.Generation
 	return infer.Model{
-		Name: load.Name, SHA256: sum, Family: family.Name, Labels: family.Labels,
+		Name: load.Name, SHA256: sum, Family: family.Name, Evidence: family.Evidence, Fed: family.Input.String(), Labels: family.Labels,
 		Width: family.Input.Width, Height: family.Input.Height, Inputs: s.Inputs(), Outputs: s.Outputs(),
 		Provider: s.Provider(), Degraded: s.Degraded(), Runtime: s.RuntimeVersion(),
 	}, nil
