@@ -33,6 +33,7 @@ func hostRows() []row {
 		{9, "garbage on the control socket", "host", "", nil, "", 3 * time.Minute, garbage, false},
 		{10, "child attacks the ring", "host", "", nil, "", 3 * time.Minute, ringAttack, false},
 		{13, "SIGTERM while the child ignores its shutdown message", "host", "", nil, "", 3 * time.Minute, deafChild, true},
+		{22, "hostile configuration, model, bundle, MQTT command", "host", "", nil, "", 5 * time.Minute, hostile, false},
 		{14, "kill -9 the parent", "host", "", nil, "", 3 * time.Minute, killParent, false},
 	}
 }

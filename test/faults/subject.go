@@ -48,6 +48,7 @@ type subject struct {
 	options
 	dir      string
 	web      string // host:port
+	mqtt     string // the broker's port
 	broker   *exec.Cmd
 	messages *messages
 	service  launcher
@@ -112,7 +113,7 @@ func start(ctx context.Context, o options, r row) (s *subject, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.web = "127.0.0.1:" + port
+	s.web, s.mqtt = "127.0.0.1:"+port, mqtt
 	brokerConfig := filepath.Join(s.dir, "mosquitto.conf")
 	if err := os.WriteFile(brokerConfig, []byte("listener "+mqtt+" 127.0.0.1\nallow_anonymous true\n"), 0o644); err != nil {
 		return nil, err
