@@ -43,7 +43,7 @@ func ValidateCameras(cameras []Camera, report func(path, problem string)) {
 
 func (c Camera) validate(report func(path, problem string)) {
 	c.Source.validate(func(path, problem string) { report("source"+path, problem) })
-	if c.Rate < 0 || c.Rate > 1000 {
+	if !(c.Rate >= 0 && c.Rate <= 1000) { // what is no number included
 		report("rate", fmt.Sprintf("%g is outside 0 to 1000 inferences a second", c.Rate))
 	}
 	if r := c.Region; !inUnit(r[:]) || r[0] >= r[2] || r[1] >= r[3] {
