@@ -97,9 +97,9 @@ func (s *subject) refused(ctx context.Context, want string, args ...string) erro
 	var exit *exec.ExitError
 	switch {
 	case !errors.As(err, &exit):
-		return fmt.Errorf("%v was taken: %s %v", args, out, err)
+		return fmt.Errorf("%v was not refused: %s", args, out)
 	case exit.ExitCode() != 1 && exit.ExitCode() != 2:
-		return fmt.Errorf("%v ends with %s: %s", args, exit, out)
+		return fmt.Errorf("%v ends with code %d: %s", args, exit.ExitCode(), out)
 	case !strings.Contains(string(out), want):
 		return fmt.Errorf("%v answers %q, which does not say %q", args, out, want)
 	}
