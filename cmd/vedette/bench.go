@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vedette/capture"
+	"vedette/capture/v4l2"
 	"vedette/cmd/vedette/internal/bench"
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/logging"
@@ -20,17 +21,24 @@ import (
 func benchCommand(env env) *cobra.Command {
 	o := bench.DefaultOptions()
 	model, size, format := pipeline.DefaultModel, o.Scene.Size.String(), o.Scene.Format.String()
+	source, camera := "scene", ""
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure the whole pipeline beside the bare model",
 		Long: `Measure the whole pipeline, from a scene's frames to MQTT messages, beside the bare model in ONNX Runtime: throughput,
 CPU time, latency and memory. Both run in turn, with the same model, threads and workers. It takes about three times
-blocks times block. Figures mean most on a machine that does nothing else.`,
+blocks times block. Figures mean most on a machine that does nothing else.
+
+With --source v4l2 the frames are a camera's: as many as are shown over and over are taken from it first, so that its rate
+does not bound what is measured.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Scene, err = sceneOf(size, format); err != nil {
+				return usageError{err}
+			}
+			if o.Camera, err = cameraOf(source, camera, o.Scene, env.stderr); err != nil {
 				return usageError{err}
 			}
 			if o.Model, err = pipeline.ModelPath(model, config.Default().StateDir); err != nil {
@@ -61,6 +69,8 @@ blocks times block. Figures mean most on a machine that does nothing else.`,
 	flags.IntVar(&o.Workers, "workers", o.Workers, "worker processes")
 	flags.StringVar(&size, "size", size, "size of a frame")
 	flags.StringVar(&format, "format", format, "pixel format of a frame")
+	flags.StringVar(&source, "source", source, "where frames are from: scene or v4l2")
+	flags.StringVar(&camera, "camera", camera, "with --source v4l2: a camera's id, as 'vedette camera list' tells; default: the only one")
 	cmd.AddCommand(rawCommand(env))
 	return cmd
 }
@@ -96,6 +106,19 @@ func sceneOf(size, format string) (scene capture.SceneConfig, err error) {
 		err = scene.Format.UnmarshalText([]byte(format))
 	}
 	return scene, err
+}
+
+// cameraOf is nil where the scene is what is shown.
+func cameraOf(source, id string, wish capture.SceneConfig, stderr io.Writer) (capture.Source, error) {
+	switch source {
+	case "scene":
+		return nil, nil
+	case "v4l2":
+		return v4l2.New(capture.V4L2Config{
+			ID: id, Formats: []capture.PixelFormat{wish.Format}, Size: wish.Size,
+		}, logging.New(stderr, slog.LevelWarn))
+	}
+	return nil, fmt.Errorf("source %q is neither scene nor v4l2", source)
 }
 
 func printBench(w io.Writer, r bench.Report) error {

@@ -26,6 +26,7 @@ type Options struct {
 	Threads    int    // of one session; 0: as many as the process may use
 	Workers    int
 	Scene      capture.SceneConfig // its rate does not count
+	Camera     capture.Source      // whose frames are shown instead of the scene's; nil: none
 	Blocks     int
 	Block      time.Duration
 	Viewers    int    // of the live view, in blocks of their own; 0: none
@@ -53,6 +54,13 @@ func (o Options) validate() error {
 	return nil
 }
 
+func (o Options) reel(ctx context.Context) (*reel, error) {
+	if o.Camera == nil {
+		return sceneReel(ctx, o.Scene)
+	}
+	return newReel(ctx, o.Camera)
+}
+
 // Run measures.
 func Run(ctx context.Context, o Options) (Report, error) {
 	if err := o.validate(); err != nil {
@@ -61,17 +69,19 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
+	reel, err := o.reel(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	// A camera gives what it has. The bare session, which cannot have the camera too, is fed a scene in that form.
+	o.Scene.Size = capture.Size{Width: reel.format.Width, Height: reel.format.Height}
+	o.Scene.Format = reel.format.Pixel
 	report := Report{
 		Model: o.Model, Threads: o.Threads, Workers: o.Workers,
 		Size: o.Scene.Size.String(), Format: o.Scene.Format.String(),
 		Blocks: o.Blocks, Block: o.Block.Seconds(), Machine: machine(),
 	}
-	var err error
 	if report.FirstDetection, err = firstDetection(ctx, o.Executable, o.Model); err != nil {
-		return Report{}, err
-	}
-	reel, err := newReel(ctx, o.Scene)
-	if err != nil {
 		return Report{}, err
 	}
 	debug.FreeOSMemory() // the photographs, which are not the service's

@@ -73,7 +73,7 @@ func feed(ctx context.Context, session *onnx.Session, o RawOptions) error {
 	if err != nil {
 		return fmt.Errorf("model %s: %w", o.Model, err)
 	}
-	reel, err := newReel(ctx, o.Scene)
+	reel, err := sceneReel(ctx, o.Scene)
 	if err != nil {
 		return err
 	}

@@ -13,13 +13,13 @@ import (
 	"vedette/infer/wire"
 )
 
-// reelFrames is how many frames of the scene are shown over and over.
+// reelFrames is how many frames of the source are shown over and over.
 const reelFrames = 50
 
 // sharedName begins the names of all memfds of frames: those that package ring makes, and the reel's.
 const sharedName = "vedette:"
 
-// reel shows a scene's frames, rendered beforehand, as fast as they are taken or when it is told to. They lie outside Go's
+// reel shows a source's frames, taken beforehand, as fast as they are taken or when it is told to. They lie outside Go's
 // heap, which would else be unlike the service's: larger, and so collected less often.
 type reel struct {
 	format capture.Format
@@ -31,12 +31,18 @@ type reel struct {
 	free chan struct{} // closed while frames flow freely
 }
 
-func newReel(ctx context.Context, config capture.SceneConfig) (*reel, error) {
+// sceneReel is of a scene's first frames.
+func sceneReel(ctx context.Context, config capture.SceneConfig) (*reel, error) {
 	config.Rate = 0
 	source, err := scene.New(config)
 	if err != nil {
 		return nil, err
 	}
+	return newReel(ctx, source)
+}
+
+// newReel takes a source's next frames, and lets go of it.
+func newReel(ctx context.Context, source capture.Source) (*reel, error) {
 	stream, err := source.Open(ctx)
 	if err != nil {
 		return nil, err

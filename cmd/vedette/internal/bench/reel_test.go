@@ -16,7 +16,7 @@ func small() capture.SceneConfig {
 }
 
 func TestReelShowsTheSceneOverAndOver(t *testing.T) {
-	r, err := newReel(t.Context(), small())
+	r, err := sceneReel(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestReelShowsTheSceneOverAndOver(t *testing.T) {
 }
 
 func TestReelWaits(t *testing.T) {
-	r, err := newReel(t.Context(), small())
+	r, err := sceneReel(t.Context(), small())
 	if err != nil {
 		t.Fatal(err)
 	}
