@@ -102,6 +102,16 @@ func (p *Preprocessor) Run(src []byte, dst []float32) error {
 	return nil
 }
 
+// Again is Run for a tensor that this Preprocessor was the last to fill: the padding is there already.
+func (p *Preprocessor) Again(src []byte, dst []float32) error {
+	src, err := p.picture(src, len(dst))
+	if err != nil {
+		return err
+	}
+	p.plan.runFloat32(src, dst)
+	return nil
+}
+
 // RunUint8 is Run for models that take bytes: values are rounded, and kept to 0..255.
 func (p *Preprocessor) RunUint8(src []byte, dst []uint8) error {
 	src, err := p.picture(src, len(dst))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -208,6 +209,32 @@ func TestSharedTensor(t *testing.T) {
 	}
 	if top, left := dst[16], dst[16*32]; top != 114 || left != 0 {
 		t.Errorf("above the wide picture is %v, want padding of 114; at its left edge %v, want black", top, left)
+	}
+}
+
+func TestAgainLeavesThePaddingAlone(t *testing.T) {
+	wide := padded(capture.Grey, 64, 32)
+	p := mustNew(t, plain(32, 32, infer.Letterbox), Stream{Format: wide})
+	src := make([]byte, wide.FrameBytes())
+	want, got := make([]float32, 3*32*32), make([]float32, 3*32*32)
+	for i := range src {
+		src[i] = byte(i)
+	}
+	if err := p.Run(src, want); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Run(make([]byte, len(src)), got); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Again(src, got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(got, want) {
+		t.Error("a tensor that was filled before differs from one that was filled now")
+	}
+	got[0] = -1
+	if err := p.Again(src, got); err != nil || got[0] != -1 {
+		t.Errorf("%v: the padding was written", err)
 	}
 }
 

@@ -16,6 +16,8 @@ type input struct {
 	bytes    []byte
 	float16s []uint16
 	scratch  []float32 // float16s before they are
+
+	last *preprocess.Preprocessor // that filled float32s, padding included
 }
 
 // newInput fills what is the same for every picture, too.
@@ -42,7 +44,15 @@ func newInput(s *onnx.Session, f decode.Family) input {
 func (in *input) fill(pre *preprocess.Preprocessor, frame []byte) error {
 	switch {
 	case in.float32s != nil:
-		return pre.Run(frame, in.float32s)
+		run := pre.Run
+		if in.last == pre {
+			run = pre.Again
+		}
+		err := run(frame, in.float32s)
+		if err == nil {
+			in.last = pre
+		}
+		return err
 	case in.bytes != nil:
 		return pre.RunUint8(frame, in.bytes)
 	}

@@ -130,7 +130,7 @@ func TestConvertsSmallModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := open(t, path, 1)
-			copy(s.Input(), []float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 0})
+			copy(s.Input(), planar([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 0}))
 			if err := s.Run(); err != nil {
 				t.Fatal(err)
 			}

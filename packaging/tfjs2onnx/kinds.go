@@ -63,8 +63,10 @@ func (c *converter) placeholder(n *node, _ []tensor) (tensor, error) {
 	if len(c.graph.Inputs) != 0 {
 		return tensor{}, errors.New("it is a second input: one is expected")
 	}
-	c.graph.Inputs = []onnxfile.ValueInfo{{Name: inputName, Type: onnxfile.Float32, Shape: shape}}
-	return tensor{name: inputName, shape: shape, kind: onnxfile.Float32, factor: 1}, nil
+	// Pictures come in as convolutions want them.
+	turned := []int64{shape[0], shape[3], shape[1], shape[2]}
+	c.graph.Inputs = []onnxfile.ValueInfo{{Name: inputName, Type: onnxfile.Float32, Shape: turned}}
+	return tensor{name: inputName, shape: shape, layout: nchw, kind: onnxfile.Float32, factor: 1}, nil
 }
 
 func (c *converter) weight(n *node, _ []tensor) (tensor, error) {

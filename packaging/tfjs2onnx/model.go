@@ -9,7 +9,7 @@ import (
 
 // The names of the ONNX model's input and output.
 const (
-	inputName  = "images"     // float32 [1 H W 3], RGB, 0..255
+	inputName  = "images"     // float32 [1 3 H W], RGB, 0..255
 	outputName = "detections" // float32 [1 N 6]: x1, y1, x2, y2 in input pixels, score 0..1, class
 )
 

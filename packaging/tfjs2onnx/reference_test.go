@@ -88,6 +88,17 @@ func photograph(t *testing.T, name, digest string) []float32 {
 	return values
 }
 
+// planar takes a picture from TensorFlow's order, RGB side by side, to the model's.
+func planar(picture []float32) []float32 {
+	out := make([]float32, 0, len(picture))
+	for c := range 3 {
+		for i := c; i < len(picture); i += 3 {
+			out = append(out, picture[i])
+		}
+	}
+	return out
+}
+
 type row [6]float64 // x1, y1, x2, y2, score, class
 
 func (r row) matches(o row) bool {
@@ -121,7 +132,7 @@ func TestFindsWhatTensorFlowFinds(t *testing.T) {
 	s := converted(t, 0)
 	for _, p := range reference.Pictures {
 		t.Run(p.Picture, func(t *testing.T) {
-			copy(s.Input(), photograph(t, p.Picture, p.SHA256))
+			copy(s.Input(), planar(photograph(t, p.Picture, p.SHA256)))
 			if err := s.Run(); err != nil {
 				t.Fatal(err)
 			}
