@@ -20,6 +20,7 @@ import (
 	"vedette/cmd/vedette/internal/faultlog"
 	"vedette/cmd/vedette/internal/identity"
 	"vedette/cmd/vedette/internal/inject"
+	"vedette/cmd/vedette/internal/lives"
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/infer/client"
 	"vedette/mqtt"
@@ -80,6 +81,8 @@ type Pipeline struct {
 	topics payload.Topics
 
 	frigate   frigate.Topics
+	lives     *lives.Journal // nil: nothing is kept on disk
+	left      lives.Left
 	announcer *announcer
 	desk      *command.Desk
 	floor     *identity.Floor
@@ -134,6 +137,7 @@ func New(opts Options) (*Pipeline, error) {
 	if opts.Configuration != nil {
 		_ = os.MkdirAll(opts.Config.StateDir, 0o750) // whoever needs it says what is wrong with it
 	}
+	p.openLives()
 	p.budget, p.announcer = newBudget(opts.Config.MQTT.Detections), p.newAnnouncer()
 	if err := p.newDesk(); err != nil {
 		return nil, err
@@ -235,6 +239,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	watchdogDone := p.stage(ctx, p.watchdog.Run)
 	webDone := p.stage(ctx, p.runWeb)
 	hubDone := p.stage(ctx, p.runHub)
+	livesDone := p.stage(ctx, p.runLives)
+	p.endLeft()
 	mqttDone := p.stage(ctx, p.runMQTT)
 	stateDone := p.stage(ctx, p.publishState)
 	faultsDone := p.stage(ctx, p.keepFaults)
@@ -257,7 +263,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 	err := errors.Join(<-told, trialDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
 	p.speakFrigate(payload.Offline)
-	err = errors.Join(err, mqttDone(), webDone(), hubDone(), watchdogDone())
+	err = errors.Join(err, mqttDone(), livesDone(), webDone(), hubDone(), watchdogDone())
 	if p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
 	}

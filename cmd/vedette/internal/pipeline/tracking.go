@@ -147,7 +147,7 @@ func (p *Pipeline) publishEvents(camera string, events []track.Event, frame fram
 		for _, c := range e.Crossed {
 			m.Crossed = append(m.Crossed, payload.Crossing{Line: c.Line, Direction: string(c.Direction)})
 		}
-		p.mqtt.PublishEvent(p.topics.Events(camera), m.AppendJSON)
+		p.publishEvent(camera, e.ID, m.Type, m.AppendJSON)
 		p.publishFrigate(camera, e, frame)
 	}
 }
