@@ -10,7 +10,10 @@ import (
 	"testing"
 )
 
-const unit = "vedette.service"
+const (
+	unit       = "vedette.service"
+	healthUnit = "vedette-health.service"
+)
 
 // directive is a line of a unit, with its section and the comment right above it.
 type directive struct{ section, key, value, comment string }
@@ -54,7 +57,11 @@ func dropIns(t *testing.T) []string {
 }
 
 func TestEachLineSaysWhatItIsFor(t *testing.T) {
-	for _, path := range append(dropIns(t), unit) {
+	tegra, err := filepath.Glob("../ota/tegra/*.conf")
+	if err != nil || len(tegra) != 2 {
+		t.Fatalf("the drop-ins for Jetsons' units are %v, %v", tegra, err)
+	}
+	for _, path := range append(append(dropIns(t), tegra...), unit, healthUnit) {
 		for _, d := range directives(t, path) {
 			if len(d.comment) < len("# It is so.") {
 				t.Errorf("%s: no comment above %s=%s", path, d.key, d.value)
@@ -211,6 +218,19 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 				t.Error(said)
 			}
 		})
+	}
+}
+
+// Whoever waits for boot-complete.target waits for the service's health, and nobody else does.
+func TestABootIsCompleteWhenTheServiceIsHealthy(t *testing.T) {
+	all := directives(t, healthUnit)
+	for key, want := range map[string]string{
+		"Before": "boot-complete.target", "RequiredBy": "boot-complete.target", "After": "vedette.service", "WantedBy": "",
+		"Type": "oneshot", "TimeoutStartSec": "infinity",
+	} {
+		if got := strings.Join(values(all, key), " "); got != want {
+			t.Errorf("%s=%q, want %q", key, got, want)
+		}
 	}
 }
 
