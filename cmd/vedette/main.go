@@ -17,8 +17,9 @@ import (
 	"vedette/cmd/vedette/internal/pipeline"
 )
 
-// version is stamped by the build.
-var version = "dev" //nolint:gochecknoglobals // the linker sets it
+// version is stamped by the build; revision, of the source, by the one of packages, whose bytes are not to depend on whether Go
+// finds the repository.
+var version, revision = "dev", "" //nolint:gochecknoglobals // the linker sets them
 
 // Exit codes.
 const (

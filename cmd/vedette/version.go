@@ -31,9 +31,9 @@ func versionCommand(env env) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			doc := versionDocument{
 				Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-				Protocol: wire.ProtocolVersion,
+				Protocol: wire.ProtocolVersion, Revision: revision,
 			}
-			if info, ok := debug.ReadBuildInfo(); ok {
+			if info, ok := debug.ReadBuildInfo(); ok && revision == "" {
 				for _, setting := range info.Settings {
 					if setting.Key == "vcs.revision" {
 						doc.Revision = setting.Value
