@@ -33,6 +33,7 @@ const (
 // What bounds a Loop's steps, so that a watchdog can tell waiting from being stuck.
 const (
 	waitStep     = time.Second      // the longest wait for a frame, or between two tries, in one step
+	plugStep     = waitStep / 4     // how soon it is noticed that a device has come
 	openDeadline = 30 * time.Second // for Source.Open: a network camera may take long to answer
 	stepGrace    = 5 * time.Second  // what a step may take beyond its own wait, on a board that is busy
 )
@@ -199,8 +200,12 @@ func (l *Loop) open(ctx context.Context) (Stream, error) {
 // pause waits in steps, until it is time, ctx ends or a device has come, which it tells.
 func (l *Loop) pause(ctx context.Context, wait time.Duration) (plugged bool) {
 	source, comesAndGoes := l.source.(Plugged)
+	longest := waitStep
+	if comesAndGoes {
+		longest = plugStep
+	}
 	for wait > 0 {
-		step := min(wait, waitStep)
+		step := min(wait, longest)
 		l.step(step, nil)
 		timer := time.NewTimer(step)
 		select {

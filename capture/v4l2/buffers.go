@@ -67,8 +67,13 @@ func (s *stream) queue(index int) error {
 	return nil
 }
 
-// dequeue takes a buffer that the driver has filled; unix.EAGAIN where there is none.
-func (s *stream) dequeue() (filled, error) {
+// nothingHeld is for dequeue, where every buffer is the driver's or the consumer's.
+const nothingHeld = -1
+
+// dequeue takes a buffer that the driver has filled; unix.EAGAIN where there is none. held is one that was taken before
+// and that nobody has looked at: v4l2loopback, which does not know whose its buffers are, may fill that again and give it
+// a second time when this program is late.
+func (s *stream) dequeue(held int) (filled, error) {
 	b := s.message(0)
 	if err := s.ioctl(reqDequeue, unsafe.Pointer(&b)); err != nil {
 		if errors.Is(err, unix.EAGAIN) {
@@ -76,7 +81,7 @@ func (s *stream) dequeue() (filled, error) {
 		}
 		return filled{}, because(capture.FailDriver, "take a frame from the driver", err)
 	}
-	if b.Index >= uint32(len(s.buffers)) || !s.buffers[b.Index].queued {
+	if b.Index >= uint32(len(s.buffers)) || !s.buffers[b.Index].queued && int(b.Index) != held {
 		return filled{}, capture.FailDriver.Because(
 			fmt.Errorf("cannot take a frame from the driver: it gave buffer %d, which it did not have", b.Index))
 	}

@@ -100,7 +100,11 @@ func (s *stream) start() error {
 // than this loop cannot hold it.
 func (s *stream) drain() (newest filled, ok bool, err error) {
 	for range s.buffers {
-		f, err := s.dequeue()
+		held := nothingHeld
+		if ok {
+			held = newest.index
+		}
+		f, err := s.dequeue(held)
 		if errors.Is(err, unix.EAGAIN) {
 			break
 		}
@@ -108,6 +112,10 @@ func (s *stream) drain() (newest filled, ok bool, err error) {
 			return filled{}, false, err
 		}
 		back := f.index
+		if f.index == held { // what it held is overwritten
+			ok = false
+			s.superseded++
+		}
 		switch {
 		case !s.whole(&f):
 			s.bad++
@@ -165,7 +173,7 @@ func (s *stream) wait() error {
 		return fmt.Errorf("cannot wait for a frame: %w", capture.ErrLost)
 	case revents&unix.POLLERR != 0:
 		// The call to dequeue tells why, except where the driver has stopped without a word.
-		f, err := s.dequeue()
+		f, err := s.dequeue(nothingHeld)
 		if err == nil {
 			s.bad++
 			return s.queue(f.index)

@@ -442,6 +442,30 @@ func TestAnswersThatBreakTheRules(t *testing.T) {
 			}
 		})
 	}
+	in(t, "a buffer that was just taken is given again", func(t *testing.T) {
+		cam := newCamera(t, yuyv())
+		s := opened(t, cam)
+		next(t, s).Release()
+		time.Sleep(3 * cam.interval)
+		index, taken := uint32(0), 0
+		cam.tamper = func(request uint32, argument unsafe.Pointer) {
+			if request != reqDequeue {
+				return
+			}
+			b := (*buffer)(argument)
+			switch taken++; taken {
+			case 1:
+				index = b.Index
+			case 2:
+				b.Index = index
+			}
+		}
+		f := next(t, s)
+		cam.tamper = nil
+		if f.Sequence < 2 || s.Dropped()[capture.DropSuperseded] == 0 {
+			t.Errorf("frame %d, dropped %v", f.Sequence, s.Dropped())
+		}
+	})
 	in(t, "a buffer that the consumer has", func(t *testing.T) {
 		cam := newCamera(t, yuyv())
 		s := opened(t, cam)

@@ -215,7 +215,7 @@ func loadLoopback(t *testing.T, m *vm.Machine, numbers string) {
 	ctx := t.Context()
 	m.Put(ctx, built(t, "feed-"+m.Guest.Arch, ""), feedFile)
 	m.Succeed(ctx, "modprobe", "v4l2loopback", "devices="+fmt.Sprint(1+strings.Count(numbers, ",")), "video_nr="+numbers,
-		"exclusive_caps=1", "card_label=fed")
+		"exclusive_caps=1", "card_label=fed", "max_buffers=8")
 	m.Succeed(ctx, "udevadm", "settle")
 }
 
