@@ -47,6 +47,7 @@ func documents() Documents {
 		},
 		Faults:  func() any { return map[string]any{"v": 1, "faults": []any{}} },
 		Events:  func() any { return map[string]any{"v": 1, "events": []any{}} },
+		Shot:    func(string) []byte { return nil },
 		Cameras: func() any { return map[string]any{"v": 1, "cameras": []any{}} },
 		Names:   func() []string { return []string{"yard"} },
 	}
@@ -462,7 +463,7 @@ func TestMistakesAreTheCallersAndFaultsAreLogged(t *testing.T) {
 		code  int
 		logs  bool
 	}{
-		{Mistake{errors.New("cameras[0].zones: a polygon has 3 corners")}, 422, false},
+		{Mistake{Err: errors.New("cameras[0].zones: a polygon has 3 corners")}, 422, false},
 		{errors.New("no space left on device"), 500, true},
 	} {
 		s := start(t, Options{Config: config, Settings: &settings{fails: c.fails}}, retryEvery)

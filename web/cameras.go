@@ -37,6 +37,18 @@ func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// shot answers with an event's picture.
+func (s *Server) shot(w http.ResponseWriter, r *http.Request) {
+	picture := s.opts.Documents.Shot(r.PathValue("id"))
+	if picture == nil {
+		answer(w, http.StatusNotFound, problem{"there is no picture of this event, or it is kept no more"})
+		return
+	}
+	w.Header().Set("Content-Type", "image/jpeg")
+	w.Header().Set("Cache-Control", "private, max-age=3600") // it does not change
+	_, _ = w.Write(picture)                                  // fails where the client has gone
+}
+
 // mjpeg shows one camera for as long as somebody watches.
 func (s *Server) mjpeg(w http.ResponseWriter, r *http.Request) {
 	if ask, ok := s.ask(w, r, r.PathValue("camera")); ok {

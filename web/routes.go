@@ -37,6 +37,7 @@ func (s *Server) routes() []route {
 		{"GET /api/v1/health", access.Viewer, document(s.opts.Documents.Health)},
 		{"GET /api/v1/faults", access.Viewer, document(s.opts.Documents.Faults)},
 		{"GET /api/v1/events", access.Viewer, document(s.opts.Documents.Events)},
+		{"GET /api/v1/events/{id}/snapshot.jpg", access.Viewer, s.shot},
 		{"GET /api/v1/history", access.Viewer, document(func() any { return s.history.Document() })},
 		{"GET /api/v1/changes", access.Viewer, s.stream},
 		{"GET /api/v1/cameras", access.Viewer, document(s.opts.Documents.Cameras)},

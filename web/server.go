@@ -59,15 +59,16 @@ type Options struct {
 type Documents struct {
 	State   func() any
 	Health  func() any
-	Faults  func() any      // oldest first
-	Events  func() any      // oldest first
-	Cameras func() any      // as they are configured
-	Names   func() []string // of the cameras
+	Faults  func() any             // oldest first
+	Events  func() any             // oldest first
+	Shot    func(id string) []byte // an event's picture as JPEG; nil: there is none
+	Cameras func() any             // as they are configured
+	Names   func() []string        // of the cameras
 }
 
 // Settings is what an administrator may change.
 type Settings interface {
-	// SetRegions puts what is drawn on a camera's picture, as JSON, into the configuration and takes it. A *Mistake is the
+	// SetRegions puts what is drawn on a camera's picture, as JSON, into the configuration and takes it. A Mistake is the
 	// caller's to mend.
 	SetRegions(ctx context.Context, camera string, regions []byte) error
 	// Unchangeable says why nothing can be changed; nil where it can.
@@ -75,9 +76,11 @@ type Settings interface {
 }
 
 // Mistake is an error in what somebody asked for.
-type Mistake struct{ error }
+type Mistake struct{ Err error }
 
-func (m Mistake) Unwrap() error { return m.error }
+func (m Mistake) Error() string { return m.Err.Error() }
+
+func (m Mistake) Unwrap() error { return m.Err }
 
 // Status is what a Server knows of its port.
 type Status struct {

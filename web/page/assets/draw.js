@@ -25,7 +25,7 @@ export function draw(canvas, bitmap, message, camera) {
     g.lineWidth = 3 * unit;
     g.strokeStyle = colour;
     g.strokeRect(x1, y1, x2 - x1, y2 - y1);
-    const id = d.track_id === undefined || d.track_id === null ? "" : ` #${d.track_id}`;
+    const id = d.track_id ? ` #${d.track_id.split("-").at(-1)}` : ""; // what goes before is the same for all of a start
     labels.push({ text: `${d.label}${id} ${Math.round(d.score * 100)}%`, x: x1, y: y1, colour });
   }
   for (const l of labels) label(g, width, size, l); // above every box

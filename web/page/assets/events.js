@@ -7,9 +7,9 @@ function event(e) {
   const after = e.after ?? {};
   const where = (after.zones ?? []).map((z) => el("span", { class: "tag" }, z));
   return el("li", { class: "card event" },
-    e.snapshot ? el("img", { src: e.snapshot, alt: `${after.label} at ${after.camera}`, loading: "lazy" }) : "",
+    e.snapshot ? el("img", { src: e.snapshot, alt: `${after.label} at ${e.camera}`, loading: "lazy" }) : "",
     el("div", { class: "row" }, el("strong", {}, after.label ?? e.type), el("span", { class: "tag" }, e.type), ...where),
-    el("div", { class: "soft" }, `${after.camera ?? ""} · `, e.time ? el("time", { datetime: e.time }, clock(e.time)) : "", e.id ? ` · ${e.id}` : ""));
+    el("div", { class: "soft" }, `${e.camera} · `, e.time ? el("time", { datetime: e.time }, clock(e.time)) : "", e.crossed ? ` · crossed ${e.crossed.join(", ")}` : "", e.reason ? ` · ${e.reason.replaceAll("_", " ")}` : "", ` · ${e.id}`));
 }
 
 export async function eventsView(main) {

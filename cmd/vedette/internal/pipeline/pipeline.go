@@ -66,8 +66,6 @@ type Options struct {
 	Notifier *notify.Notifier
 	// Policy says how often workers are started again; zero: as supervisor.DefaultPolicy says.
 	Policy supervisor.Policy
-	// Settings is what a page may change; nil: nothing.
-	Settings web.Settings
 	// Handled is told each result after its publication; nil: nobody is. It must not keep the result.
 	Handled func(*client.Result)
 }
@@ -100,6 +98,8 @@ type Pipeline struct {
 	hub          *live.Hub          // shows frames to whoever watches
 	encoder      picture.Encoder    // of the hub's goroutine
 	recent       recent             // faults
+	happened     happened           // events
+	shots        sync.WaitGroup     // pictures of events that are waited for
 	changed      chan struct{}      // the state may have changed. One is enough: it is made anew
 	faults       chan payload.Fault // to be kept on disk: as many as a crash loop brings while the disk takes a second or two
 	watchdog     *notify.Watchdog
@@ -260,6 +260,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.runCameras(ctx)
 	stop()
 	p.endTracks()
+	p.shots.Wait()
 
 	err := errors.Join(<-told, trialDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
 	p.speakFrigate(payload.Offline)

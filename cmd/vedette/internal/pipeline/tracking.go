@@ -148,6 +148,7 @@ func (p *Pipeline) publishEvents(camera string, events []track.Event, frame fram
 			m.Crossed = append(m.Crossed, payload.Crossing{Line: c.Line, Direction: string(c.Direction)})
 		}
 		p.publishEvent(camera, e.ID, m.Type, m.AppendJSON)
+		p.happens(m)
 		p.publishFrigate(camera, e, frame)
 	}
 }

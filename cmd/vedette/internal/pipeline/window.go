@@ -1,9 +1,7 @@
 package pipeline
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -31,16 +29,12 @@ func (p *Pipeline) newWeb() (*web.Server, error) {
 	for i := range p.workers.supervisors {
 		p.records.Worker(workerName(i, p.opts.Config.Infer))
 	}
-	settings := p.opts.Settings
-	if settings == nil {
-		settings = fixed{}
-	}
 	return web.New(web.Options{
 		Config: p.opts.Config.Web, StateDir: p.opts.Config.StateDir,
 		Metrics:   metrics.NewRegistry(p.opts.Version, p.snapshot, p.records),
 		Ready:     func() error { return readiness(p.Health(), p.State().Degraded) },
 		Documents: p.documents(),
-		Settings:  settings,
+		Settings:  settings{p},
 		Live:      p.hub,
 		Changed:   p.touch,
 		Logger:    p.opts.Logger,
@@ -76,7 +70,8 @@ func (p *Pipeline) documents() web.Documents {
 			return healthDocument{p.Health(), brokerDocument{mq.Connected, mq.LastError}}
 		},
 		Faults:  func() any { return map[string]any{"v": payload.Version, "faults": p.recent.list()} },
-		Events:  func() any { return map[string]any{"v": payload.Version, "events": []any{}} },
+		Events:  p.happened.document,
+		Shot:    p.happened.picture,
 		Cameras: func() any { return map[string]any{"v": payload.Version, "cameras": p.cameraDocuments()} },
 		Names:   p.cameraNames,
 	}
@@ -107,15 +102,6 @@ func asConfigured(part any) json.RawMessage {
 	}
 	return text
 }
-
-// fixed is the settings of a service that has no configuration to change.
-type fixed struct{}
-
-func (fixed) Unchangeable() error {
-	return errors.New("this service runs without a configuration file: copy the YAML into one")
-}
-
-func (f fixed) SetRegions(_ context.Context, _ string, _ []byte) error { return f.Unchangeable() }
 
 // maxRecent bounds the faults that the page can show.
 const maxRecent = 32
