@@ -133,6 +133,14 @@ type plugged struct {
 	seen  bool
 }
 
+func (p *plugged) Open(ctx context.Context) (capture.Stream, error) {
+	if time.Now().Before(p.comes) {
+		p.opens = append(p.opens, time.Now())
+		return nil, capture.ErrLost
+	}
+	return p.script.Open(ctx)
+}
+
 func (p *plugged) Changed() bool {
 	if p.seen || time.Now().Before(p.comes) {
 		return false
@@ -319,8 +327,9 @@ func TestLoopBackoffIsForgottenAfterGoodLife(t *testing.T) {
 
 func TestLoopOpensWhatIsPluggedIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		gone := scriptLife{openErr: capture.ErrLost}
-		source := &plugged{script: &script{t: t, lives: []scriptLife{gone}}, comes: time.Now().Add(10 * time.Minute)}
+		source := &plugged{
+			script: &script{t: t, lives: []scriptLife{{frames: 1000, interval: time.Second}}}, comes: time.Now().Add(10 * time.Minute),
+		}
 		loop := capture.NewLoop("yard", source, &notes{}, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -332,7 +341,6 @@ func TestLoopOpensWhatIsPluggedIn(t *testing.T) {
 		if s := loop.Status(); s.Failures[capture.FailLost] != uint64(before) || s.State != capture.Lost {
 			t.Errorf("%d opens, failures %v, %s", before, s.Failures, s.State)
 		}
-		source.lives = append(slices.Repeat([]scriptLife{gone}, before), scriptLife{frames: 1000, interval: time.Second})
 		time.Sleep(2500 * time.Millisecond)
 		synctest.Wait()
 		if s := loop.Status(); s.State != capture.Streaming || s.Frames == 0 {
