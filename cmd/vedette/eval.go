@@ -13,17 +13,35 @@ import (
 )
 
 func evalCommand(env env) *cobra.Command {
-	var tracking, asJSON bool
+	var (
+		tracking, asJSON bool
+		of               boxes
+	)
 	cmd := &cobra.Command{
-		Use:   "eval --tracking TRUTH TRACKS",
-		Short: "Measure how well tracks agree with the truth",
-		Long: `Measure how well tracks agree with the truth: MOTA, IDF1 and HOTA, from two files in the form of MOTChallenge, lines of
+		Use:   "eval [MODEL]",
+		Short: "Measure a model's accuracy (COCO's mAP), or how well tracks agree with the truth",
+		Long: `Measure a model's accuracy, COCO's mAP for boxes, on a folder of pictures with annotations in COCO's form, such as
+instances_val2017.json: whether a conversion, a precision or a setting kept what the model could. Pictures go through the same
+worker, preprocessing and decoding as a camera's frames. Labels and categories are matched by name.
+
+With --tracking TRUTH TRACKS: measure how well tracks agree with the truth: MOTA, IDF1 and HOTA, from two files in the form of MOTChallenge, lines of
 "frame,id,left,top,width,height,confidence,…". Rows of the truth with a confidence of 0 do not count. Boxes agree from an
 intersection over union of 0.5 on, for HOTA from 0.05 to 0.95.`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, args []string) error {
+		Example: "  vedette eval --annotations instances_val2017.json --images val2017 yard.onnx\n  vedette eval --tracking TRUTH TRACKS",
+		Args:    cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if want := map[bool]int{true: 2, false: min(len(args), 1)}[tracking]; len(args) != want {
+				return usageError{errors.New("eval takes one model, or with --tracking two files: TRUTH TRACKS")}
+			}
 			if !tracking {
-				return usageError{errors.New("eval needs --tracking, as it measures nothing else yet")}
+				result, err := of.measure(cmd.Context(), env, args)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printJSON(env.stdout, result)
+				}
+				return printEvaluation(env.stdout, result)
 			}
 			result, err := evalTracks(args[0], args[1])
 			if err != nil {
@@ -36,6 +54,10 @@ intersection over union of 0.5 on, for HOTA from 0.05 to 0.95.`,
 		},
 	}
 	cmd.Flags().BoolVar(&tracking, "tracking", false, "measure tracks")
+	cmd.Flags().StringVar(&of.config, "config", "", "configuration file")
+	cmd.Flags().StringVar(&of.annotations, "annotations", "", "annotations in COCO's form")
+	cmd.Flags().StringVar(&of.images, "images", "", "folder of the pictures (JPEG, PNG)")
+	cmd.Flags().IntVar(&of.limit, "limit", 0, "look at the first so many pictures; 0: at all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }

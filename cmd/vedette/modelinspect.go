@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/logging"
 	"vedette/cmd/vedette/internal/pipeline"
 	"vedette/infer"
@@ -30,13 +31,8 @@ configured one. What cannot be told is said with the setting that tells it, in M
 			if err != nil {
 				return err
 			}
-			if len(args) == 1 {
-				cfg.Infer.Model = args[0]
-				if _, err := os.Stat(args[0]); err == nil { // a file's name without a folder is no name of a model
-					if cfg.Infer.Model, err = filepath.Abs(args[0]); err != nil {
-						return fmt.Errorf("cannot find the model: %w", err)
-					}
-				}
+			if err := nameModel(&cfg, args); err != nil {
+				return err
 			}
 			executable, err := os.Executable()
 			if err != nil {
@@ -54,6 +50,23 @@ configured one. What cannot be told is said with the setting that tells it, in M
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// nameModel sets the model that a command line names, if it does. A file's name without a folder is no name of a model.
+func nameModel(cfg *config.Config, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cfg.Infer.Model = args[0]
+	if _, err := os.Stat(args[0]); err != nil {
+		return nil // what it is not is said by whoever loads it
+	}
+	path, err := filepath.Abs(args[0])
+	if err != nil {
+		return fmt.Errorf("cannot find the model: %w", err)
+	}
+	cfg.Infer.Model = path
+	return nil
 }
 
 func printModel(w io.Writer, model infer.Model) error {

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Decodes YOLOX with OpenCV and NumPy alone, as a reference: yolox_reference.py MODEL VIDEO FOLDER FRAME...
 
-For each frame it writes FOLDER/FRAME.in.f32 (the input tensor) and FOLDER/FRAME.out.f32 (OpenCV's output tensor), and
-prints a JSON line: frame, scale (input pixels for a pixel of the frame), width, height, detections above 0.35 after
+For each frame it writes FOLDER/FRAME.in.f32 (the input tensor) and FOLDER/FRAME.out.f32 (OpenCV's output tensor), or with
+FRAMES=1 in the environment only the frame itself, FOLDER/FRAME.bgr, and prints a JSON line: frame, scale (input pixels for a pixel of the frame), width, height, detections above 0.35 after
 non-maximum suppression at 0.45 within each class: class, score, box in 0..1 of the frame.
 """
 import json
+import os
 import sys
 
 import cv2
@@ -35,10 +36,15 @@ while number < max(wanted):
     padded = np.full((SIZE, SIZE, 3), 114, np.uint8)
     padded[:small.shape[0], :small.shape[1]] = small
     blob = np.ascontiguousarray(padded.transpose(2, 0, 1)[None].astype(np.float32))
-    blob.tofile("%s/%d.in.f32" % (folder, number))
+    tensors = not os.environ.get("FRAMES")
+    if tensors:
+        blob.tofile("%s/%d.in.f32" % (folder, number))
+    else:
+        frame.tofile("%s/%d.bgr" % (folder, number))
     net.setInput(blob)
     rows = net.forward()[0].copy()
-    rows.tofile("%s/%d.out.f32" % (folder, number))
+    if tensors:
+        rows.tofile("%s/%d.out.f32" % (folder, number))
 
     centre = (rows[:, :2] + grid) * stride
     size = np.exp(rows[:, 2:4]) * stride
