@@ -76,6 +76,7 @@ WHERE ?= host guest
 faults: setup ## break what may break, and look who survives; ROW=7 for one row, WHERE=host for those that need no guest
 	@CGO_ENABLED=1 go build -tags faultinject -o $(BUILD)/vedette-faultinject ./cmd/vedette
 	@CGO_ENABLED=0 go build -o $(BUILD)/faults ./test/faults
+	@cd test/fleet && CGO_ENABLED=0 go build -o $(CURDIR)/$(BUILD)/fleet .
 	@for where in $(WHERE); do $(BUILD)/faults -where $$where -row $(or $(ROW),0) || failed=1; done; [ -z "$${failed:-}" ]
 
 system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the other kind

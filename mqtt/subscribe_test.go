@@ -17,11 +17,17 @@ import (
 func listening(t *testing.T, broker *mqtttest.Broker, filter string) (*service, <-chan Received) {
 	t.Helper()
 	heard := make(chan Received, 64)
+	s := startWith(t, configFor("tcp://"+broker.Addr()), Subscription{filter, func(m Received) { heard <- m }})
+	return s, heard
+}
+
+// startWith runs a client with subscriptions until the test ends.
+func startWith(t *testing.T, config Config, subscriptions ...Subscription) *service {
+	t.Helper()
 	log := &logged{}
 	client, err := New(Options{
-		Config: configFor("tcp://" + broker.Addr()), Topics: testTopics(), ClientID: "vedette-bench",
-		Subscriptions: []Subscription{{filter, func(m Received) { heard <- m }}},
-		Logger:        slog.New(slog.NewTextHandler(log, nil)),
+		Config: config, Topics: testTopics(), ClientID: "vedette-bench", Subscriptions: subscriptions,
+		Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func listening(t *testing.T, broker *mqtttest.Broker, filter string) (*service, 
 	s := &service{Client: client, log: log, t: t, cancel: cancel, done: make(chan error, 1)}
 	go func() { s.done <- client.Run(ctx) }()
 	t.Cleanup(s.stop)
-	return s, heard
+	return s
 }
 
 func publish(t *testing.T, broker *mqtttest.Broker, args ...string) {

@@ -35,6 +35,7 @@ func hostRows() []row {
 		{13, "SIGTERM while the child ignores its shutdown message", "host", "", nil, "", 3 * time.Minute, deafChild, true},
 		{22, "hostile configuration, model, bundle, MQTT command", "host", "", nil, "", 5 * time.Minute, hostile, false},
 		{14, "kill -9 the parent", "host", "", nil, "", 3 * time.Minute, killParent, false},
+		{24, "1,000 devices against 3 brokers, one killed", "host", "", nil, "", 10 * time.Minute, fleet, false},
 	}
 }
 

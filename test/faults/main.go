@@ -42,8 +42,9 @@ func main() {
 	flag.StringVar(&o.modelFile, "model", "build/models/coco.onnx", "the model")
 	flag.StringVar(&o.runtime, "runtime", "build/onnxruntime/"+runtime.GOARCH+"/libonnxruntime.so", "the ONNX Runtime library")
 	flag.IntVar(&o.kills, "kills", 100, "how often row 1 kills")
+	flag.StringVar(&o.fleet, "fleet", "build/fleet", "the program of row 24, of the module test/fleet")
 	flag.Parse()
-	for _, path := range []*string{&o.vedette, &o.modelFile, &o.runtime} { // the service has a working folder of its own
+	for _, path := range []*string{&o.vedette, &o.modelFile, &o.runtime, &o.fleet} { // the service has a working folder of its own
 		if absolute, err := filepath.Abs(*path); err == nil {
 			*path = absolute
 		}

@@ -24,6 +24,7 @@ type options struct {
 	modelFile string
 	runtime   string
 	kills     int
+	fleet     string // the program of row 24
 	guest     bool
 }
 

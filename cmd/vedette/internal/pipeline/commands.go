@@ -36,7 +36,7 @@ const (
 const commandWithin = 2 * time.Minute
 
 // newDesk prepares for commands.
-func (p *Pipeline) newDesk() error {
+func (p *Pipeline) newDesk() {
 	var commands, floor string
 	if p.opts.Configuration != nil {
 		commands = filepath.Join(p.opts.Config.StateDir, commandsFile)
@@ -64,7 +64,6 @@ func (p *Pipeline) newDesk() error {
 	if err != nil {
 		p.opts.Logger.Warn("commands of before this start could be replayed", "error", err)
 	}
-	return nil
 }
 
 // runDesk carries out commands, and keeps the floor of the time.

@@ -22,7 +22,8 @@ func TestWhichDetectionsArePublished(t *testing.T) {
 		{"on change", mqtt.DetectionsConfig{Enabled: true, When: mqtt.WhenChange}, [6]string{"", "unchanged", "", "", "unchanged", ""}},
 		{"5 a second", mqtt.DetectionsConfig{Enabled: true, When: mqtt.WhenAlways, Rate: 5}, [6]string{"", "rate", "", "rate", "", "rate"}},
 		{
-			"on change, 5 a second", mqtt.DetectionsConfig{Enabled: true, When: mqtt.WhenChange, Rate: 5},
+			"on change, 5 a second",
+			mqtt.DetectionsConfig{Enabled: true, When: mqtt.WhenChange, Rate: 5},
 			[6]string{"", "rate", "", "rate", "", "rate"},
 		},
 	} {

@@ -139,9 +139,7 @@ func New(opts Options) (*Pipeline, error) {
 	}
 	p.openLives()
 	p.budget, p.announcer = newBudget(opts.Config.MQTT.Detections), p.newAnnouncer()
-	if err := p.newDesk(); err != nil {
-		return nil, err
-	}
+	p.newDesk()
 	p.client = client.New(client.Options{
 		Workers:       opts.Config.Infer.Workers,
 		RunDeadline:   opts.Config.Infer.Deadlines.Run,
