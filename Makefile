@@ -69,8 +69,6 @@ FUZZTIME ?= 10s
 fuzz: setup ## run each fuzz target for FUZZTIME
 	@.ci/fuzz $(FUZZTIME)
 
-LATER = @echo "make $@: not there yet; see the README, Where it stands" >&2; exit 1
-
 # The guest's rows build on test/vm; WHERE=host leaves them out.
 WHERE ?= host guest
 faults: setup ## break what may break, and look who survives; ROW=7 for one row, WHERE=host for those that need no guest
@@ -85,8 +83,8 @@ system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the 
 	@CGO_ENABLED=0 GOARCH=$(ARCH) go build -o $(BUILD)/feed-$(ARCH) ./test/loopback/feed
 	VEDETTE_VM_ARCH=$(ARCH) go test -tags system -count 1 -p 1 -timeout 45m -v ./test/vm ./test/system | grep -v '^=== '
 
-nightly: ## (not there yet) the long tests
-	$(LATER)
+nightly: setup ## the long tests: 50 kills of the service and its worker under a subscriber's eyes
+	VEDETTE_KILLS=50 go test -count 1 -timeout 30m -run TestEachObjectHasOneLifeOverKills -v ./cmd/vedette
 
 deb: setup ## make the Debian packages, into build/deb/ARCH; ARCH=arm64 for the other kind
 	@packaging/deb/build $(ARCH)
