@@ -115,7 +115,9 @@ func TestRecogniseErrors(t *testing.T) {
 			[]string{"fit nanodet and yolox", "`family`"},
 		},
 		{
-			"boxes and logits", nano, []infer.Tensor{tensor("a", 1, 300, 4), tensor("b", 1, 300, 10)}, nil,
+			"boxes and logits", nano,
+			[]infer.Tensor{tensor("a", 1, 300, 4), tensor("b", 1, 300, 10)},
+			nil,
 			[]string{"fit rfdetr and rtdetr", "`family`"},
 		},
 		{"free size", one(tensor("x", 1, 3, -1, -1)), one(tensor("y", 1, 84, -1)), nil, []string{"`input.size`"}},

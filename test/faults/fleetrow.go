@@ -12,7 +12,7 @@ import (
 // own for the brokers' sake.
 func fleet(ctx context.Context, s *subject) (string, error) {
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.options.fleet, "-within", "8m")
+	cmd := exec.CommandContext(ctx, s.fleet, "-within", "8m")
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("the fleet: %w:\n%s", err, out.String())
