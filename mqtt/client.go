@@ -38,7 +38,9 @@ type Options struct {
 	// Progress is called as Run goes round: each second of a connection, for each message, and around each try to
 	// connect. It must not block. Nil: nobody looks.
 	Progress func()
-	Logger   *slog.Logger
+	// Proven is how long a connection must last for earlier failures to be forgotten; 0: the default.
+	Proven time.Duration
+	Logger *slog.Logger
 }
 
 // LongestStep is what Run may take from one call of Progress to the next: a wait between two connections, or one
@@ -153,7 +155,7 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 func (c *Client) keepConnected(ctx context.Context) error {
-	var backoff backoff
+	backoff := backoff{proven: c.opts.Proven}
 	said := map[string]string{} // what was last wrong with each broker: it is said once, not at each try
 	for i := 0; ; i++ {
 		broker := c.opts.Config.Brokers[i%len(c.opts.Config.Brokers)]

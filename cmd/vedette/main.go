@@ -103,7 +103,7 @@ sees over MQTT. 'vedette demo' shows it without a camera; 'vedette doctor' tells
 	}
 	root.AddCommand(
 		runCommand(env), demoCommand(env), doctorCommand(env), healthCommand(env), configCommand(env), cameraCommand(env), modelCommand(env),
-		benchCommand(env), replayCommand(env), versionCommand(env), trackCommand(env), evalCommand(env), workerCommand(env), confineCommand(), manCommand(),
+		outboxCommand(env), benchCommand(env), replayCommand(env), versionCommand(env), trackCommand(env), evalCommand(env), workerCommand(env), confineCommand(), manCommand(),
 		webCommand(env),
 	)
 	return root

@@ -36,6 +36,10 @@ func hostRows() []row {
 		{22, "hostile configuration, model, bundle, MQTT command", "host", "", nil, "", 5 * time.Minute, hostile, false},
 		{14, "kill -9 the parent", "host", "", nil, "", 3 * time.Minute, killParent, false},
 		{24, "1,000 devices against 3 brokers, one killed", "host", "", nil, "", 10 * time.Minute, fleet, false},
+		{16, "broker down, up again, 20 times", "host", "", []string{events, soonProven}, "", 5 * time.Minute, brokerAway, false},
+		{17, "link cut between PUBLISH and PUBACK", "host", "", []string{events, soonProven}, "", 5 * time.Minute, unacknowledged, false},
+		{18, "state directory full, read-only, slow", "host", "", []string{events, slowWhile, soonProven}, "", 5 * time.Minute, badDisk, false},
+		{19, "damage to the outbox on the disk", "host", "", []string{events}, "", 5 * time.Minute, damagedOutbox, false},
 	}
 }
 

@@ -33,7 +33,8 @@ const prefix = "vedette/test/"
 // subscribe makes mosquitto_sub read everything.
 func subscribe(port string) (*messages, error) {
 	m := &messages{
-		cmd:     exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", port, "-v", "-t", "#"),
+		// A session that the broker keeps while they are apart.
+		cmd:     exec.Command("mosquitto_sub", "-h", "127.0.0.1", "-p", port, "-v", "-q", "1", "-c", "-i", "faults", "-t", "#"),
 		arrived: make(chan struct{}), finished: make(chan struct{}),
 	}
 	out, err := m.cmd.StdoutPipe()

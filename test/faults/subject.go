@@ -51,6 +51,7 @@ type subject struct {
 	web      string // host:port
 	mqtt     string // the broker's port
 	broker   *exec.Cmd
+	link     *link // between the service and the broker
 	messages *messages
 	service  launcher
 }
@@ -71,6 +72,11 @@ type state struct {
 		State string
 		FPS   float64
 		Drops map[string]uint64
+	}
+	Outbox struct {
+		Depth, Dropped, Damaged uint64
+		Bytes                   int64
+		Epoch                   string
 	}
 	Degraded []struct{ What, Why, Remedy string }
 }
@@ -106,41 +112,29 @@ func start(ctx context.Context, o options, r row) (s *subject, err error) {
 	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // the unit runs as a user of its own
 		return nil, err
 	}
-	mqtt, err := freePort()
-	if err != nil {
+	if s.mqtt, err = freePort(); err != nil {
 		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	s.web, s.mqtt = "127.0.0.1:"+port, mqtt
-	brokerConfig := filepath.Join(s.dir, "mosquitto.conf")
-	if err := os.WriteFile(brokerConfig, []byte("listener "+mqtt+" 127.0.0.1\nallow_anonymous true\n"), 0o644); err != nil {
+	s.web = "127.0.0.1:" + port
+	if err := s.startBroker(ctx); err != nil {
 		return nil, err
 	}
-	s.broker = exec.CommandContext(context.WithoutCancel(ctx), "mosquitto", "-c", brokerConfig)
-	if err := s.broker.Start(); err != nil {
-		return nil, fmt.Errorf("cannot start a broker: %w", err)
-	}
-	if err := until(ctx, func() error {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+mqtt)
-		if err == nil {
-			err = conn.Close()
-		}
-		return err
-	}); err != nil {
+	if s.messages, err = subscribe(s.mqtt); err != nil {
 		return nil, err
 	}
-	if s.messages, err = subscribe(mqtt); err != nil {
+	if s.link, err = newLink("127.0.0.1:" + s.mqtt); err != nil {
 		return nil, err
 	}
 	text := fmt.Sprintf(`device: test
-mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
+mqtt: {brokers: ["tcp://%s"]}
 web: {listen: "%s"}
 cameras:
 %s
-`, mqtt, s.web, o.camera()) + strings.ReplaceAll(r.config, "MODEL", o.modelFile)
+`, s.link.address(), s.web, o.camera()) + strings.ReplaceAll(r.config, "MODEL", o.modelFile)
 	if !strings.Contains(text, "model:") {
 		text += "infer: {model: " + o.modelFile + o.patience() + "}\n"
 	}
@@ -191,12 +185,12 @@ func (s *subject) close() error {
 	if s.service != nil {
 		err = s.service.stop()
 	}
+	s.stopBroker(syscall.SIGKILL)
+	if s.link != nil {
+		s.link.close()
+	}
 	if s.messages != nil {
 		s.messages.close()
-	}
-	if s.broker != nil {
-		_ = s.broker.Process.Kill()
-		_ = s.broker.Wait()
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
@@ -235,7 +229,7 @@ func (s *subject) state(ctx context.Context) (state state, err error) {
 	return state, json.NewDecoder(response.Body).Decode(&state)
 }
 
-// metric is a number that the service exports: of one with labels, the sum over all of them.
+// metric is a number that the service exports: of one with labels, the sum over all of them, if none is named.
 func (s *subject) metric(ctx context.Context, name string) (sum float64, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.web+"/metrics", http.NoBody)
 	if err != nil {
@@ -254,7 +248,7 @@ func (s *subject) metric(ctx context.Context, name string) (sum float64, err err
 	found := false
 	for line := range strings.Lines(text.String()) {
 		labelled, value, _ := strings.Cut(line, " ")
-		if bare, _, _ := strings.Cut(labelled, "{"); bare != name {
+		if bare, _, _ := strings.Cut(labelled, "{"); bare != name && labelled != name {
 			continue
 		}
 		n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
@@ -342,7 +336,10 @@ func (o *output) String() string {
 
 func newProcess(s *subject, r row, config string) (*process, error) {
 	p := &process{vedette: s.vedette, config: filepath.Join(s.dir, "vedette.yaml"), said: &output{}}
-	p.env = append(append(os.Environ(), r.env...), "VEDETTE_CONTROL="+s.socket(), "VEDETTE_ONNXRUNTIME="+s.runtime)
+	p.env = append(os.Environ(), "VEDETTE_CONTROL="+s.socket(), "VEDETTE_ONNXRUNTIME="+s.runtime)
+	for _, value := range r.env {
+		p.env = append(p.env, strings.ReplaceAll(value, "DIR", s.dir))
+	}
 	return p, os.WriteFile(p.config, []byte("state_dir: "+s.dir+"/state\n"+config), 0o600)
 }
 

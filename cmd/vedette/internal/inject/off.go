@@ -2,7 +2,13 @@
 
 package inject
 
-import "vedette/supervisor"
+import (
+	"context"
+	"time"
+
+	"vedette/mqtt/outbox"
+	"vedette/supervisor"
+)
 
 // Worker does nothing in what ships.
 func Worker() {}
@@ -18,3 +24,12 @@ func Environment() []string { return nil }
 
 // Policy is what it is in what ships.
 func Policy(policy supervisor.Policy) supervisor.Policy { return policy }
+
+// Files are what they are in what ships.
+func Files(files outbox.Files) outbox.Files { return files }
+
+// Proven is the default in what ships.
+func Proven() time.Duration { return 0 }
+
+// Events makes none in what ships.
+func Events(context.Context, func(n uint64)) {}

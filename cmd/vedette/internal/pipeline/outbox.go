@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/hex"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -11,6 +13,7 @@ import (
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/identity"
+	"vedette/cmd/vedette/internal/inject"
 	"vedette/mqtt/outbox"
 	"vedette/mqtt/payload"
 )
@@ -32,7 +35,7 @@ func OpenOutbox(cfg config.Config, logger *slog.Logger) (*outbox.Outbox, error) 
 		return nil, err
 	}
 	return outbox.Open(outbox.Options{
-		Files: outbox.Folder(OutboxFolder(cfg.StateDir)), Size: size, Age: cfg.MQTT.Outbox.Age,
+		Files: inject.Files(outbox.Folder(OutboxFolder(cfg.StateDir))), Size: size, Age: cfg.MQTT.Outbox.Age,
 		Clock: func() outbox.Stamp { return stamp(boot) }, Logger: logger,
 	}), nil
 }
@@ -53,6 +56,16 @@ func stamp(boot [16]byte) outbox.Stamp {
 	return outbox.Stamp{
 		Boot: boot, Uptime: time.Duration(uptime.Nano()), Wall: time.Now(), Synced: identity.ClockSynced(),
 	}
+}
+
+// injectEvents publishes events that nobody saw, in builds that inject faults.
+func (p *Pipeline) injectEvents(ctx context.Context) error {
+	inject.Events(ctx, func(n uint64) {
+		p.mqtt.PublishEvent(p.topics.Prefix()+"/yard/events", func(dst []byte, epoch string, seq uint64) []byte {
+			return fmt.Appendf(dst, `{"v":1,"epoch":%q,"seq":%d,"camera":"yard","injected":%d}`, epoch, seq, n)
+		})
+	})
+	return nil
 }
 
 func outboxState(s outbox.Status, uptime time.Duration) payload.Outbox {

@@ -204,7 +204,7 @@ func (p *Pipeline) connect() error {
 	p.mqtt, err = mqtt.New(mqtt.Options{
 		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Outbox: p.opts.Outbox,
 		Subscriptions: slices.Concat(p.desk.Subscriptions(), p.announcer.homeAssistant()),
-		Progress:      p.mqttProgress.Made, Logger: p.opts.Logger,
+		Progress:      p.mqttProgress.Made, Proven: inject.Proven(), Logger: p.opts.Logger,
 	})
 	if err != nil && p.broker != nil {
 		err = errors.Join(err, p.broker.Close())
@@ -247,6 +247,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	tracksDone := p.stage(ctx, p.watchTracks)
 	workersDone := p.stage(ctx, p.runWorkers)
 	memoryDone := p.stage(ctx, p.watchMemory)
+	injectDone := p.stage(ctx, p.injectEvents)
 	trialDone := p.stage(ctx, p.watchTrial)
 	told := make(chan error, 1)
 	go func() {
@@ -260,7 +261,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.endTracks()
 	p.shots.Wait()
 
-	err := errors.Join(<-told, trialDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
+	err := errors.Join(<-told, trialDone(), injectDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
 	p.speakFrigate(payload.Offline)
 	err = errors.Join(err, mqttDone(), livesDone(), webDone(), hubDone(), watchdogDone())
 	if p.broker != nil {
