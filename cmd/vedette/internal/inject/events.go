@@ -65,7 +65,10 @@ type slowFiles struct {
 func (f slowFiles) Create(name string) (outbox.File, error) {
 	f.wait()
 	file, err := f.Files.Create(name)
-	return slowFile{file, f}, err
+	if err != nil {
+		return nil, err
+	}
+	return slowFile{file, f}, nil
 }
 
 func (f slowFiles) wait() {
