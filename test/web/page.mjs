@@ -90,11 +90,12 @@ const observed = await page.evaluate(async () => {
         }
         if (best > inner * 0.3) lines.push({ i, from: end - best + 1, to: end });
       }
-      // Of a long label, too, the lines are shorter than the box's own.
-      const longest = Math.max(...lines.map((l) => l.to - l.from));
-      return lines.filter((l) => l.to - l.from > 0.92 * longest);
+      return lines;
     };
-    const across = runs(height, width, (y, x) => is(x, y));
+    // A label's lines are shorter than the box's own, however long its text is.
+    const level = runs(height, width, (y, x) => is(x, y));
+    const longest = Math.max(...level.map((l) => l.to - l.from));
+    const across = level.filter((l) => l.to - l.from > 0.92 * longest);
     const down = runs(width, height, (x, y) => is(x, y));
     if (across.length < 1 || down.length < 1) return null;
     const middle = (lines, first) => {
