@@ -172,7 +172,7 @@ func wrap(models store.Store, path, name string) (packed string, done func(), er
 	}
 	packed = filepath.Join(folder, name+".bundle")
 	sources := []bundle.Source{{Name: bundle.ModelFile, Path: path}}
-	if manifest := strings.TrimSuffix(path, ".onnx") + ".yaml"; fileThere(manifest) {
+	if manifest := path + ".yaml"; fileThere(manifest) {
 		sources = append(sources, bundle.Source{Name: bundle.ModelYAML, Path: manifest})
 	}
 	m := bundle.Manifest{Name: name, Version: version, Created: time.Now()}

@@ -28,7 +28,7 @@ func packCommand(env env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pack MODEL.onnx",
 		Short: "Make a signed bundle of a model",
-		Long: `Make a signed bundle of a model, and of MODEL.yaml beside it. The secret key is one that minisign -G made. With --picture the model looks
+		Long: `Make a signed bundle of a model, and of MODEL.onnx.yaml beside it. The secret key is one that minisign -G made. With --picture the model looks
 at each picture now, and every device has it find the same before it uses the bundle.`,
 		Args: exactly("MODEL.onnx"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -67,7 +67,7 @@ func (p *packing) pack(cmd *cobra.Command, env env, model string) error {
 		p.manifest.Expires = &expires
 	}
 	sources := []bundle.Source{{Name: bundle.ModelFile, Path: model}}
-	if manifest := strings.TrimSuffix(model, ".onnx") + ".yaml"; fileThere(manifest) {
+	if manifest := model + ".yaml"; fileThere(manifest) {
 		sources = append(sources, bundle.Source{Name: bundle.ModelYAML, Path: manifest})
 	}
 	pictures, err := p.lookAt(cmd, model)

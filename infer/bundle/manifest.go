@@ -23,7 +23,7 @@ const (
 	ManifestFile  = "manifest.json"
 	SignatureFile = "manifest.json.minisig"
 	ModelFile     = "model.onnx"
-	ModelYAML     = "model.yaml"
+	ModelYAML     = "model.onnx.yaml"
 )
 
 // Bounds of what is read. A bundle's own words bound nothing.

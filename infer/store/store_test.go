@@ -76,7 +76,7 @@ func (s signer) pack(t *testing.T, version uint64, model string, change func(*bu
 		change(&m)
 	}
 	path := filepath.Join(dir, "yard.bundle")
-	sources := []bundle.Source{{Name: bundle.ModelFile, Path: filepath.Join(dir, "m.onnx")}, {Name: "model.yaml", Path: filepath.Join(dir, "m.yaml")}}
+	sources := []bundle.Source{{Name: bundle.ModelFile, Path: filepath.Join(dir, "m.onnx")}, {Name: bundle.ModelYAML, Path: filepath.Join(dir, "m.yaml")}}
 	if err := bundle.Pack(path, m, sources, &s.secret); err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +225,7 @@ func TestMinisignAgrees(t *testing.T) {
 	}
 	for _, prehashed := range []bool{true, false} {
 		folder := t.TempDir()
-		for _, f := range []string{bundle.ModelFile, "model.yaml"} {
+		for _, f := range []string{bundle.ModelFile, bundle.ModelYAML} {
 			content, err := os.ReadFile(filepath.Join(i.Folder, f))
 			if err != nil {
 				t.Fatal(err)
