@@ -166,6 +166,7 @@ func unplugAndReplug(t *testing.T, w *watched, i int) time.Duration {
 }
 
 func TestUnplugAndReplug(t *testing.T) {
+	provenOn(t)
 	m := installed(t)
 	ctx := t.Context()
 	loadLoopback(t, m, "10")
