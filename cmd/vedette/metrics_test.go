@@ -360,7 +360,7 @@ web: {listen: "%s"}
 			t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
 		}
 		for _, c := range report.Checks {
-			if c.Name == "metrics and health" {
+			if c.Name == "web page and metrics" {
 				return c
 			}
 		}

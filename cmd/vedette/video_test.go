@@ -130,7 +130,8 @@ raw = subprocess.check_output(["ffmpeg", "-loglevel", "error", "-i", sys.argv[1]
 with open(sys.argv[2], "wb") as out:
     for frame in numpy.frombuffer(raw, numpy.uint8).reshape(-1, 576, 768, 3):
         frame = cv2.resize(frame, (512, 512))
-        out.write(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).astype(numpy.float32).tobytes())
+        planes = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB).transpose(2, 0, 1)
+        out.write(planes.astype(numpy.float32).tobytes())
 `
 	if out, err := exec.Command(python, "-c", script, pedestrians, inputs, fmt.Sprint(compared)).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -210,7 +211,7 @@ func hearDetections(ctx context.Context, lines <-chan string) func() map[uint32]
 	return func() map[uint32][]detected {
 		mu.Lock()
 		defer mu.Unlock()
-		return heard
+		return maps.Clone(heard) // more may come
 	}
 }
 

@@ -186,6 +186,15 @@ func TestYOLOXAgainstOpenCV(t *testing.T) {
 		frames, detections, box, score)
 }
 
+// planes takes the three channels of pixels apart.
+func planes(pixels []float32) []float32 {
+	out := make([]float32, len(pixels))
+	for i, v := range pixels {
+		out[i%3*len(pixels)/3+i/3] = v
+	}
+	return out
+}
+
 // The figures are TensorFlow.js's for the model before its conversion, on the same pixels.
 func TestCenterNetAgainstTensorFlowJS(t *testing.T) {
 	s, f := session(t, required(t, "VEDETTE_MODEL", "build", "models", "coco.onnx"))
@@ -214,7 +223,11 @@ func TestCenterNetAgainstTensorFlowJS(t *testing.T) {
 			args = append(args, c.frame)
 		}
 		python(t, nil, args...)
-		copy(s.Input(), readFloats(t, tensor))
+		pixels := readFloats(t, tensor)
+		if f.Input.Layout == infer.NCHW {
+			pixels = planes(pixels)
+		}
+		copy(s.Input(), pixels)
 		if err := s.Run(); err != nil {
 			t.Fatal(err)
 		}
