@@ -103,7 +103,30 @@ func (s *subject) sameFootprint(ctx context.Context, before footprint) error {
 	})
 }
 
+// die kills the worker, and waits for the next one's first detection.
+func (s *subject) die(ctx context.Context) error {
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return err
+	}
+	place := s.messages.count()
+	if err := syscall.Kill(w.PID, syscall.SIGKILL); err != nil {
+		return err
+	}
+	if _, err := s.messages.fault(ctx, place); err != nil {
+		return err
+	}
+	if _, err := s.worker(ctx, w.Generation+1); err != nil {
+		return err
+	}
+	return s.detects(ctx)
+}
+
 func kill(ctx context.Context, s *subject) (string, error) {
+	// What is made once, with the first fault, is no leak: a death before the count.
+	if err := s.die(ctx); err != nil {
+		return "", err
+	}
 	before, err := s.footprint(ctx)
 	if err != nil {
 		return "", err
@@ -115,7 +138,7 @@ func kill(ctx context.Context, s *subject) (string, error) {
 	began := s.messages.count()
 	var gaps []time.Duration
 	for i := range s.kills {
-		w, err := s.worker(ctx, uint64(i+1))
+		w, err := s.worker(ctx, uint64(i+2))
 		if err != nil {
 			return "", err
 		}
