@@ -150,7 +150,7 @@ func badDisk(ctx context.Context, s *subject) (observed string, err error) {
 		if err != nil {
 			return "", err
 		}
-		if c < 0.8*captured || i < 0.5*inferred { // other load of the machine is noise, of inference above all
+		if c < 0.8*captured || i < 0.8*inferred { // other load of the machine is noise
 			return "", fmt.Errorf("%s: %.1f captured/s, %.1f inferred/s, before it was %.1f and %.1f", fault.name, c, i, captured, inferred)
 		}
 		if err := errors.Join(fault.end(), s.startBroker(ctx), s.connected(ctx)); err != nil {
