@@ -13,6 +13,9 @@ const (
 	PackagedFolder = "/usr/lib/vedette"
 )
 
+// jetson is on every Jetson, whose own library knows the GPU: the package's, which does not, comes last there.
+const jetson = "/etc/nv_tegra_release"
+
 // Search says where to look for ONNX Runtime's library.
 type Search struct {
 	Root       string // of the file system: "/" on a machine, a folder in tests
@@ -38,8 +41,8 @@ type Found struct {
 }
 
 // Find looks for ONNX Runtime's library and loads nothing. An explicit path, or else EnvLibrary, is the only candidate
-// where it is set; otherwise the first library that will do wins: the package's own folder, the dynamic loader's
-// folders, the well-known ones. The error says what was looked at and what to do; Found is complete even then.
+// where it is set; otherwise the first library that will do wins: the package's own folder (on a Jetson: last), the dynamic
+// loader's folders, the well-known ones. The error says what was looked at and what to do; Found is complete even then.
 func Find(s Search) (Found, error) {
 	for _, named := range []Candidate{{Path: s.Explicit, From: "infer.runtime"}, {Path: s.Env, From: EnvLibrary}} {
 		if named.Path == "" {
@@ -120,7 +123,10 @@ func (s Search) folders() []folder {
 			}
 		}
 	}
-	add("package", PackagedFolder)
+	_, err := os.Stat(filepath.Join(s.Root, jetson))
+	if onJetson := err == nil; !onJetson {
+		add("package", PackagedFolder)
+	}
 	for _, p := range filepath.SplitList(s.LoaderPath) {
 		if filepath.IsAbs(p) {
 			add("loader", p)
@@ -130,6 +136,7 @@ func (s Search) folders() []folder {
 	triplet := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[s.Arch]
 	add("loader", "/lib/"+triplet, "/usr/lib/"+triplet, "/lib", "/usr/lib", "/lib64", "/usr/lib64")
 	add("well-known folder", "/usr/local/lib", "/usr/local/lib64", "/opt/onnxruntime/lib", "/usr/local/onnxruntime/lib")
+	add("package", PackagedFolder)
 	return all
 }
 

@@ -90,6 +90,10 @@ func TestFindOrder(t *testing.T) {
 			t.Errorf("found %+v (%v): want %s from the %s", f.Library, err, path, place.from)
 		}
 	}
+	write(t, filepath.Join(root, jetson), "# R36\n")
+	if f, err := Find(s); err != nil || f.Library.From != "loader" {
+		t.Errorf("on a Jetson it finds %+v (%v): want the system's", f.Library, err)
+	}
 
 	s.Env = filepath.Join(root, "opt/gpu/lib/libonnxruntime.so")
 	if f, err := Find(s); err != nil || f.Library.Path != s.Env || f.Library.From != EnvLibrary {
