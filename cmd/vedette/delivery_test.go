@@ -67,7 +67,9 @@ func TestObjectsHaveALifeThatSubscribersSee(t *testing.T) {
 	if first.Before != nil || first.Camera != "yard" || first.Epoch == "" {
 		t.Errorf("new: %+v", first)
 	}
-	discovered := s.awaitTopic(t, "homeassistant/device/vedette_test/config", func(text string) bool {
+	// It may have come before the event: who subscribes anew is told of it again.
+	later := &service{log: s.log, lines: listen(t, s.port(t))}
+	discovered := later.awaitTopic(t, "homeassistant/device/vedette_test/config", func(text string) bool {
 		return strings.Contains(text, `"l_yard_person_occupancy"`)
 	})
 	if !strings.Contains(discovered, "vedette/test/yard/person") {

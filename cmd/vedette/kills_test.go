@@ -126,6 +126,12 @@ mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	// What comes first may be of the life before: the service has to be there to be stopped.
+	health := exec.CommandContext(ctx, cmd.Path, "health", "--wait", "60s")
+	health.Env = cmd.Env
+	if out, err := health.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
 	until(30*time.Second, true)
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {

@@ -29,8 +29,8 @@ int main(void) {
 	if out, err := exec.Command(compiler, "-o", program, source).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	if got := outcome(t, exec.Command(program)); got != none {
-		t.Skipf("this kernel has no 32-bit system calls: %v", got)
+	if out, err := exec.Command(program).Output(); err != nil || string(out) != "0" { // int 0x80 is a fault to some kernels
+		t.Skipf("this kernel has no 32-bit system calls: %v, %q", err, out)
 	}
 	if got := outcome(t, confined(t, Policy{}, program)); got != unix.EPERM {
 		t.Errorf("%v, want EPERM", got)
