@@ -7,7 +7,7 @@ HOST    := $(shell go env GOHOSTARCH)
 ARCH    ?= $(HOST)
 BUILD   := build
 BINARY  := $(BUILD)/vedette-$(ARCH)
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # An operator's own library and model stand in for the fetched ones.
 ifeq ($(VEDETTE_ONNXRUNTIME),)
@@ -83,8 +83,12 @@ system-test: build ## run the appliance in virtual machines; ARCH=arm64 for the 
 	@CGO_ENABLED=0 GOARCH=$(ARCH) go build -o $(BUILD)/feed-$(ARCH) ./test/loopback/feed
 	VEDETTE_VM_ARCH=$(ARCH) go test -tags system -count 1 -p 1 -timeout 45m -v ./test/vm ./test/system | grep -v '^=== '
 
-nightly: setup ## the long tests: 50 kills of the service and its worker under a subscriber's eyes
+nightly: setup ## the long tests, hours of them: kills, damaged models, the outbox, cameras in guests, packages
 	VEDETTE_KILLS=50 go test -count 1 -timeout 30m -run TestEachObjectHasOneLifeOverKills -v ./cmd/vedette
+	VEDETTE_MUTATIONS=10000 go test -count 1 -timeout 6h -run TestDamagedModels -v ./cmd/vedette
+	go test -count 1 -timeout 1h ./mqtt/outbox -seeds 50
+	VEDETTE_NIGHTLY=1 $(MAKE) system-test
+	packaging/deb/prove $(ARCH)
 
 deb: setup ## make the Debian packages, into build/deb/ARCH; ARCH=arm64 for the other kind
 	@packaging/deb/build $(ARCH)

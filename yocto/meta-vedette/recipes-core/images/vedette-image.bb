@@ -1,4 +1,4 @@
-SUMMARY = "A small image with Vedette and nothing else that listens"
+SUMMARY = "A small image with Vedette"
 LICENSE = "Apache-2.0"
 
 inherit core-image

@@ -24,7 +24,7 @@ DEPENDS += "libjpeg-turbo"
 # The toolchain is the layer's: none is fetched. Modules come from SRC_URI alone.
 export GOTOOLCHAIN = "local"
 export GOFLAGS = "-mod=readonly"
-GO_EXTRA_LDFLAGS = "-s -w -X main.version=${PV}"
+GO_EXTRA_LDFLAGS = "-s -w -X main.version=${PV} -X main.revision=${SRCREV}"
 
 # ONNX Runtime is loaded when the service starts, so it is nothing to build with. `runtime` recommends the package that some
 # layer has: a CPU build of your own, or on a Jetson dynamic-layers/tegra-community does.
@@ -53,15 +53,12 @@ do_install() {
     ota=$source/packaging/ota
     install -D -m 0755 $ota/swupdate/vedette-confirm ${D}${nonarch_libdir}/vedette/vedette-confirm
     install -D -m 0644 $ota/swupdate/vedette-confirm.service ${D}${systemd_system_unitdir}/vedette-confirm.service
-    install -D -m 0755 $ota/mender/ArtifactCommit_Enter_50_vedette \
-        ${D}${sysconfdir}/mender/scripts/ArtifactCommit_Enter_50_vedette
 }
 
-# What keeps an update only when Vedette does its work, for each engine. RAUC's own unit waits for boot-complete.target.
-PACKAGES =+ "${PN}-swupdate ${PN}-mender"
+# What keeps an update only when Vedette does its work, for SWUpdate. RAUC's own unit waits for boot-complete.target, and Mender's script
+# belongs into the artifact.
+PACKAGES =+ "${PN}-swupdate"
 FILES:${PN}-swupdate = "${nonarch_libdir}/vedette/vedette-confirm ${systemd_system_unitdir}/vedette-confirm.service"
 RDEPENDS:${PN}-swupdate = "${PN} libubootenv-bin"
-FILES:${PN}-mender = "${sysconfdir}/mender"
-RDEPENDS:${PN}-mender = "${PN}"
 FILES:${PN} += "${nonarch_libdir}/vedette ${nonarch_libdir}/tmpfiles.d ${nonarch_base_libdir}/udev"
 
