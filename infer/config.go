@@ -27,6 +27,9 @@ type Config struct {
 // Thresholds are the least scores that count, by label; the key "default" serves every label without its own.
 type Thresholds map[string]float32
 
+// rest is the key that serves every label without its own.
+const rest = "default"
+
 // UnmarshalYAML adds to what earlier layers of the configuration have: a threshold for one label leaves the others.
 func (t *Thresholds) UnmarshalYAML(unmarshal func(any) error) error {
 	var added map[string]float32
@@ -45,7 +48,30 @@ func (t Thresholds) For(label string) float32 {
 	if v, ok := t[label]; ok {
 		return v
 	}
-	return t["default"]
+	return t[rest]
+}
+
+// Over lays the configuration's thresholds over those that a model's manifest has: what t says of a label comes before what the
+// manifest says of it, then the manifest's default, then t's.
+func (t Thresholds) Over(manifest Thresholds) Thresholds {
+	whole := Thresholds{}
+	maps.Copy(whole, t)
+	maps.Copy(whole, manifest)
+	for label, v := range t {
+		if label != rest {
+			whole[label] = v
+		}
+	}
+	return whole
+}
+
+// AtMost lowers every threshold that is above low to it.
+func (t Thresholds) AtMost(low float32) Thresholds {
+	lowered := Thresholds{}
+	for label, v := range t {
+		lowered[label] = min(v, low)
+	}
+	return lowered
 }
 
 // Deadlines bound what a worker may take.

@@ -74,9 +74,11 @@ type Model struct {
 	Height   int      `json:"height"`
 	Inputs   []Tensor `json:"inputs"`
 	Outputs  []Tensor `json:"outputs"`
-	Provider string   `json:"provider"` // the execution provider that runs it: "cpu", "cuda", "tensorrt"
-	Degraded string   `json:"degraded"` // why a provider that was asked for is not in use; "" where all is as configured
-	Runtime  string   `json:"runtime"`  // ONNX Runtime's version
+	// Thresholds are the manifest's: the configuration's are laid over them.
+	Thresholds Thresholds `json:"thresholds,omitempty"`
+	Provider   string     `json:"provider"` // the execution provider that runs it: "cpu", "cuda", "tensorrt"
+	Degraded   string     `json:"degraded"` // why a provider that was asked for is not in use; "" where all is as configured
+	Runtime    string     `json:"runtime"`  // ONNX Runtime's version
 	// LoadTime runs from the order to load the model to the end of its first run, which is the slow one.
 	LoadTime time.Duration `json:"load_time_ns"`
 }

@@ -79,6 +79,14 @@ func New(o Options) *Tracker {
 	}
 }
 
+// SetThresholds changes what score may begin an object from now on.
+func (t *Tracker) SetThresholds(thresholds infer.Thresholds) {
+	t.thresholds = thresholds
+	for class := range t.model {
+		t.model[class].threshold = thresholds.For(t.model[class].label)
+	}
+}
+
 // Update takes what was detected in one frame and gives what there is to tell of it. Frames come in the order of their capture.
 func (t *Tracker) Update(frame Frame, detections []infer.Detection) []Event {
 	t.events, t.changed = t.events[:0], t.changed[:0]

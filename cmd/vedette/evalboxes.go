@@ -62,7 +62,7 @@ const picturesAtOnce = 64
 
 func evaluate(ctx context.Context, cfg config.Config, a coco.Annotations, folder string, limit int) (evaluation, error) {
 	// Average precision wants the uncertain ones too; below this they are nothing but work.
-	cfg.Infer.Thresholds = infer.Thresholds{"default": 0.01}
+	cfg.Track.Low = 0.01
 	cfg.Infer.Deadlines.Load = max(cfg.Infer.Deadlines.Load, 10*time.Minute) // of which the pictures are a part
 	executable, err := os.Executable()
 	if err != nil {

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -90,6 +92,9 @@ func printModel(w io.Writer, model infer.Model) error {
 		labels += ", …"
 	}
 	fmt.Fprintf(t, "labels\t%d: %s\n", len(model.Labels), labels)
+	for _, label := range slices.Sorted(maps.Keys(model.Thresholds)) {
+		fmt.Fprintf(t, "threshold\t%s %g (manifest)\n", label, model.Thresholds[label])
+	}
 	fmt.Fprintf(t, "provider\t%s, ONNX Runtime %s\n", model.Provider, model.Runtime)
 	if model.Degraded != "" {
 		fmt.Fprintf(t, "degraded\t%s\n", model.Degraded)

@@ -32,8 +32,9 @@ type Family struct {
 	Labels   []string
 	Evidence []string // what the recognition rests on, a sentence each
 
-	thresholds infer.Thresholds // the manifest's
-	decoder    func(thresholds []float32) Decoder
+	Thresholds infer.Thresholds // the manifest's, for the configuration's to be laid over them
+
+	decoder func(thresholds []float32) Decoder
 	// settle decides what shapes leave open by what a run on nothing gave; nil where nothing is open.
 	settle func(outputs []Output) (evidence string, err error)
 }
@@ -73,22 +74,11 @@ func (f Family) Shapes(s infer.Signature, batch int) map[string][]int64 {
 	return shapes
 }
 
-// Decoder makes a decoder that drops what scores less than its label's threshold. What t says of a label comes before
-// what the manifest says of it, then the manifest's default, then t's.
+// Decoder makes a decoder that drops what scores less than its label's threshold in t.
 func (f Family) Decoder(t infer.Thresholds) Decoder {
-	const rest = "default"
 	byClass := make([]float32, len(f.Labels))
 	for class, label := range f.Labels {
-		byClass[class] = t[rest]
-		for _, known := range []struct {
-			by  infer.Thresholds
-			key string
-		}{{t, label}, {f.thresholds, label}, {f.thresholds, rest}} {
-			if v, ok := known.by[known.key]; ok && known.key != "" {
-				byClass[class] = v
-				break
-			}
-		}
+		byClass[class] = t.For(label)
 	}
 	return f.decoder(byClass)
 }

@@ -346,7 +346,7 @@ func TestManifest(t *testing.T) {
 		{infer.Thresholds{"default": 0.1, "dog": 0.35}, 1}, // and after what this says of a label
 		{infer.Thresholds{"default": 0.1, "cat": 0.1}, 2},  // the cat lies on a dog
 	} {
-		got, err := f.Decoder(c.configured).Decode([]Output{{data, nil}}, whole(32, 64), nil)
+		got, err := f.Decoder(c.configured.Over(f.Thresholds)).Decode([]Output{{data, nil}}, whole(32, 64), nil)
 		if err != nil || len(got) != c.want {
 			t.Errorf("%v: %v, %v: want %d", c.configured, got, err, c.want)
 		}

@@ -37,7 +37,7 @@ func Recognise(s infer.Signature, by manifest.Manifest) (Family, error) {
 	if err != nil {
 		return Family{}, fmt.Errorf("cannot use the model as %s: %w", candidate.name, err)
 	}
-	f.Name, f.Image, f.thresholds = candidate.name, m.picture.index, by.Thresholds
+	f.Name, f.Image, f.Thresholds = candidate.name, m.picture.index, by.Thresholds
 	if claimed != "" {
 		f.Evidence = append([]string{fmt.Sprintf("%s: family is %q", strings.TrimPrefix(source, "its "), claimed)}, f.Evidence...)
 	}

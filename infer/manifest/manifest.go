@@ -72,6 +72,9 @@ func (m Manifest) validate() error {
 	if v := m.NMS.IoU; v != nil && !(*v >= 0 && *v <= 1) {
 		return fmt.Errorf("nms.iou: %g is outside 0..1", *v)
 	}
+	if len(m.Thresholds) > maxLabels {
+		return fmt.Errorf("thresholds: %d are more than %d", len(m.Thresholds), maxLabels)
+	}
 	for label, v := range m.Thresholds {
 		if !(v >= 0 && v <= 1) {
 			return fmt.Errorf("thresholds.%s: %g is outside 0..1", label, v)

@@ -23,7 +23,7 @@ func messages() []Message {
 		&Load{
 			Generation: 3, Protocol: ProtocolVersion, Name: "coco", ModelPath: "/m/coco.onnx", Runtime: "/r.so",
 			Providers: []string{"cuda", "cpu"}, Fallback: "cpu", Accelerator: 1, Threads: 2,
-			Thresholds: infer.Thresholds{"default": 0.4},
+			Thresholds: infer.Thresholds{"default": 0.4}, Low: 0.1,
 		},
 		&OpenStream{
 			Generation: 3, Stream: 9, Name: "yard",

@@ -148,7 +148,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 	if err := family.Settle(e.outputs); err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	e.decoder = family.Decoder(load.Thresholds)
+	e.decoder = family.Decoder(load.Thresholds.Over(family.Thresholds).AtMost(load.Low))
 	family.Input.Batch = batch
 	sum, err := sha256File(load.ModelPath)
 	if err != nil {
@@ -164,6 +164,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 		Name: load.Name, SHA256: sum, Family: family.Name, Evidence: family.Evidence, Fed: family.Input.String(), Labels: family.Labels,
 		Width: family.Input.Width, Height: family.Input.Height, Inputs: s.Inputs(), Outputs: s.Outputs(),
 		Provider: s.Provider(), Degraded: s.Degraded(), Runtime: s.RuntimeVersion(),
+		Thresholds: family.Thresholds,
 	}, nil
 }
 

@@ -1,16 +1,20 @@
 package worker
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
 
+	"vedette/capture"
 	"vedette/infer/onnx"
+	"vedette/infer/onnxfile/tinymodel"
 	"vedette/infer/ring"
 	"vedette/infer/wire"
 )
@@ -186,5 +190,50 @@ func TestFailedRuns(t *testing.T) {
 	}
 	if f, ok := m.(*wire.Fault); !ok || f.Kind != "exit" || f.Generation != generation {
 		t.Errorf("a lost device is told as %+v", m)
+	}
+}
+
+// Whatever the manifest says, the parent gets what it has a use for, and is told what the manifest says.
+func TestThresholdsOfTheManifestAndOfTheParent(t *testing.T) {
+	model := filepath.Join(t.TempDir(), "tiny.onnx")
+	var written bytes.Buffer
+	if err := tinymodel.Write(&written, 64); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string][]byte{model: written.Bytes(), model + ".yaml": []byte("thresholds: {default: 0.9}\n")} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	red := bytes.Repeat([]byte{200, 20, 20}, 64*64) // scores 180/255
+	for low, found := range map[float32]int{1: 0, 0.8: 0, 0.1: 1} {
+		load := defaultLoad(t)
+		load.ModelPath, load.Low = model, low
+		e, described, err := newEngine(load, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := described.Thresholds.For("person"); got != 0.9 {
+			t.Errorf("the manifest's threshold is told as %g", got)
+		}
+		r := photo{}.ring(t, red)
+		parent, conn := connect(t)
+		open := wire.OpenStream{
+			Generation: generation, Stream: 1, Geometry: r.Geometry(),
+			Format: capture.Format{Pixel: capture.RGB24, Width: 64, Height: 64}.Packed(),
+		}
+		if err := parent.Send(time.Now().Add(patience), open, r.File()); err != nil {
+			t.Fatal(err)
+		}
+		m, files, err := conn.Receive(time.Now().Add(patience))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.open(m.(*wire.OpenStream), files[0])
+		got, err := e.look(wire.FrameRecord{Stream: 1, BytesUsed: uint32(len(red)), Submitted: 1})
+		if err != nil || got.Status != wire.StatusOK || len(got.Detections) != found {
+			t.Errorf("from %g on there are %+v, %v: want %d", low, got, err, found)
+		}
+		e.close()
 	}
 }

@@ -150,6 +150,6 @@ func defaultLoad(t testing.TB) wire.Load {
 		Runtime:    required(t, onnx.EnvLibrary, "build", "onnxruntime", runtime.GOARCH, "libonnxruntime.so"),
 		Providers:  []string{"cpu"},
 		Fallback:   "fail",
-		Thresholds: infer.Thresholds{"default": 0.4},
+		Thresholds: infer.Thresholds{"default": 0.4}, Low: 1,
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/identity"
+	"vedette/infer"
 	"vedette/mqtt/command"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
@@ -123,8 +124,8 @@ func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
 			return nil
 		})
 	case command.Threshold:
-		if model := p.workers.model.Load(); model != nil && r.Label != "default" && !slices.Contains(model.Labels, r.Label) {
-			return fmt.Errorf("the model %s knows no label %q", model.Name, r.Label)
+		if err := mayChange(p.workers.model.Load(), r.Label); err != nil {
+			return err
 		}
 		return p.override(ctx, func(o config.Overrides) error {
 			o.Section("infer", "thresholds")[r.Label] = r.Value
@@ -132,6 +133,22 @@ func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
 		})
 	}
 	return fmt.Errorf("no command is called %q", r.Name) // the desk lets none through
+}
+
+// mayChange tells whether a threshold in the configuration has an effect with the model that runs; nil: none does yet.
+func mayChange(model *infer.Model, label string) error {
+	const rest = "default"
+	if model == nil {
+		return nil
+	}
+	if label != rest && !slices.Contains(model.Labels, label) {
+		return fmt.Errorf("the model %s knows no label %q", model.Name, label)
+	}
+	if v, ok := model.Thresholds[rest]; ok && label == rest {
+		return fmt.Errorf("the model %s has a default of its own in its manifest, %g, which comes first: change labels one by one",
+			model.Name, v)
+	}
+	return nil
 }
 
 func (p *Pipeline) override(ctx context.Context, change func(config.Overrides) error) error {

@@ -25,8 +25,10 @@ type tracking struct {
 	mu         sync.Mutex // guards the rest. Held while messages are handed over, which never blocks, so that they keep their order
 	tracker    *track.Tracker
 	timeout    time.Duration
-	thresholds infer.Thresholds
-	objects    int // that have a new, and no end yet
+	configured infer.Thresholds
+	model      *infer.Model     // that thresholds are made for; nil: none yet
+	thresholds infer.Thresholds // what counts
+	objects    int              // that have a new, and no end yet
 	last       frameTime
 	ids        []string // of the last result's detections
 }
@@ -56,24 +58,25 @@ func (t *tracking) renew(camera capture.Camera, cfg config.Config) {
 	if t.tracker != nil {
 		t.tell(t.tracker.End(track.Disabled))
 	}
-	t.timeout, t.thresholds = cfg.Track.Timeout, cfg.Infer.Thresholds
+	t.timeout, t.configured, t.model = cfg.Track.Timeout, cfg.Infer.Thresholds, nil
 	t.tracker = track.New(cfg.Tracker(camera, track.NewPrefix()))
 }
 
-// workerThresholds are those of the worker: it has to give what may continue an object as well.
-func workerThresholds(cfg config.Config) infer.Thresholds {
-	lowered := infer.Thresholds{}
-	for label, v := range cfg.Infer.Thresholds {
-		lowered[label] = min(v, cfg.Track.Low)
+// learn takes the thresholds that a model's manifest brings along.
+func (t *tracking) learn(model *infer.Model) {
+	if model == t.model {
+		return
 	}
-	return lowered
+	t.model, t.thresholds = model, t.configured.Over(model.Thresholds)
+	t.tracker.SetThresholds(t.thresholds)
 }
 
-// update takes a result. What is less sure than infer.thresholds serves tracking alone: it is taken out of the result's
+// update takes a result. What is less sure than its label's threshold serves tracking alone: it is taken out of the result's
 // detections. It gives the object of each that is left, by id, valid until the next call.
 func (t *tracking) update(r *client.Result) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.learn(r.Model)
 	format := r.Stream.Format()
 	t.last = frameTime{r.Monotonic, r.Wall, format.Width, format.Height}
 	if t.rotated {

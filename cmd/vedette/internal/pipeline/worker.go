@@ -272,7 +272,8 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Fallback:    cfg.Fallback,
 		Accelerator: 0, // childEnvironment leaves the worker but one device, which is number 0 to it
 		Threads:     cfg.Threads,
-		Thresholds:  workerThresholds(o.config),
+		Thresholds:  cfg.Thresholds,
+		Low:         o.config.Track.Low, // what may continue an object
 	})
 	w.links[i].Store(link)
 	spec := process.Spec{
