@@ -14,14 +14,13 @@ import (
 	"vedette/cmd/vedette/internal/logging"
 	"vedette/cmd/vedette/internal/pipeline"
 	"vedette/cmd/vedette/internal/replay"
-	"vedette/infer"
 )
 
 func replayCommand(env env) *cobra.Command {
 	o := replay.Options{Config: config.Default()}
 	o.Config.Infer.Workers, o.Config.Infer.Threads = runtime.GOMAXPROCS(0), 1
 	var output string
-	threshold := -1.0
+	var threshold float64
 	cmd := &cobra.Command{
 		Use:   "replay FILE|FOLDER …",
 		Short: "Run pictures and videos through the detector, as fast as it goes",
@@ -34,8 +33,12 @@ number of threads may change a score's last digit. Pictures are taken as they li
 			if o.Config.Infer.Workers < 1 || o.Config.Infer.Workers > 16 || o.Config.Infer.Threads < 1 || o.Config.Infer.Threads > 256 {
 				return usageError{errors.New("--workers goes from 1 to 16, --threads from 1 to 256")}
 			}
-			if threshold >= 0 {
-				o.Config.Infer.Thresholds = infer.Thresholds{"default": float32(threshold)}
+			o.Threshold = -1
+			if cmd.Flags().Changed("threshold") {
+				if !(threshold >= 0 && threshold <= 1) {
+					return usageError{errors.New("--threshold goes from 0 to 1")}
+				}
+				o.Threshold = float32(threshold)
 			}
 			if o.Config.Infer.Model, err = pipeline.ModelPath(o.Config.Infer.Model, o.Config.StateDir); err != nil {
 				return err
@@ -77,7 +80,7 @@ number of threads may change a score's last digit. Pictures are taken as they li
 	flags.StringVar(&o.Video, "video", "", "file for a video of all frames, with what was found drawn in")
 	flags.IntVar(&o.Config.Infer.Workers, "workers", o.Config.Infer.Workers, "worker processes")
 	flags.IntVar(&o.Config.Infer.Threads, "threads", o.Config.Infer.Threads, "threads of one session")
-	flags.Float64Var(&threshold, "threshold", threshold, "the least score; the configuration's default without")
+	flags.Float64Var(&threshold, "threshold", 0, "the least score of any label; without, the default and what the model's manifest says")
 	return cmd
 }
 

@@ -128,3 +128,30 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// The picture's red square scores 0.82.
+func TestReplayGoesByThresholds(t *testing.T) {
+	w := newWorkshop(t)
+	model := w.model(t, 64)
+	for _, c := range []struct {
+		manifest string
+		flag     []string
+		found    int
+	}{
+		{"", nil, 1},
+		{"", []string{"--threshold", "0.9"}, 0},
+		{"thresholds: {default: 0.9}\n", nil, 0},
+		{"thresholds: {default: 0.9}\n", []string{"--threshold", "0.5"}, 1},
+		{"thresholds: {person: 0.1}\n", []string{"--threshold", "0.9"}, 0},
+	} {
+		write(t, model+".yaml", []byte(c.manifest))
+		args := append([]string{"replay", "--workers", "1", "--model", model, w.picture}, c.flag...)
+		out, errs, code := said(t, args...)
+		if got := strings.Count(out, `"person"`); code != 0 || got != c.found {
+			t.Errorf("manifest %q, %v: exit code %d, found %d, want %d: %s%s", c.manifest, c.flag, code, got, c.found, out, errs)
+		}
+	}
+	if _, errs, code := said(t, "replay", "--threshold", "2", w.picture); code != exitUsage {
+		t.Errorf("a threshold of 2: exit code %d, %s", code, errs)
+	}
+}

@@ -23,6 +23,7 @@ type Options struct {
 	Config     config.Config // of its infer section
 	Executable string        // the program to start as worker
 	Inputs     []string      // files and folders
+	Threshold  float32       // the least score of any label; negative: the thresholds of the configuration and of the model
 	Output     io.Writer     // of JSON Lines
 	Pictures   string        // folder for annotated JPEG files; empty: none
 	Video      string        // file for an annotated video; empty: none
@@ -46,6 +47,10 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	items, err := list(o.Inputs)
 	if err != nil {
 		return Summary{}, err
+	}
+	o.Config.Track.Low = 1 // nothing is tracked: what does not count is of no use
+	if o.Threshold >= 0 {
+		o.Config.Track.Low = o.Threshold
 	}
 	var summary Summary
 	err = pipeline.RunPool(ctx, o.Config, o.Executable, o.Logger, func(ctx context.Context, c *client.Client) error {

@@ -75,6 +75,9 @@ func (w *writer) found(f frame, s *stream, r *client.Result) {
 		Objects: []object{},
 	}
 	for _, d := range r.Detections {
+		if d.Score < w.options.Threshold {
+			continue
+		}
 		l.Objects = append(l.Objects, object{
 			Label: r.Model.Label(d.Class), ClassID: d.Class, Score: decimals(float64(d.Score), 4),
 			Box: [4]float32{d.Box.X1, d.Box.Y1, d.Box.X2, d.Box.Y2},
