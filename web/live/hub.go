@@ -1,8 +1,8 @@
 // Package live shows cameras' frames to whoever watches, with what was seen in each.
 //
 // Nothing is done while nobody watches. A frame that is shown costs its camera's goroutine one copy; it becomes a JPEG file on the hub's
-// own goroutine, once for all viewers of a width, and that may use a small share of the machine only: then frames are left out. A
-// viewer that does not keep up misses frames, and one that takes none is dropped.
+// own goroutine, once for all viewers of a width whose turn it is, and that may use a small share of the machine only: then frames are
+// left out, for all alike. A viewer that does not keep up misses frames, and one that takes none is dropped.
 package live
 
 import (
@@ -69,23 +69,24 @@ type Hub struct {
 	cameras map[string]*camera
 	turn    []string // cameras with a frame that waits, first come, first served
 	viewers map[*Viewer]struct{}
+	told    map[string]struct{} // cameras of which it was said that a frame could not be made into a picture
 	stats   Stats
 }
 
 // camera is what the hub knows of one that is watched.
 type camera struct {
 	viewers []*Viewer
-	taken   time.Time // when the last frame was
+	taking  pace // of frames
 	copying bool
 	waiting *waiting // nil: no frame waits
 	free    []byte   // memory for the next
-	failing bool     // whether the last frame could not be made into a picture: it is told once
 }
 
 // waiting is a frame that is yet to become a picture.
 type waiting struct {
 	pixels, message []byte
 	sequence        uint32
+	at              time.Time // when it was shown
 	encode          func([]byte, int) ([]byte, error)
 }
 
@@ -93,7 +94,7 @@ type waiting struct {
 func New(logger *slog.Logger) *Hub {
 	return &Hub{
 		logger: logger, share: share * float64(runtime.NumCPU()), wake: make(chan struct{}, 1),
-		cameras: map[string]*camera{}, viewers: map[*Viewer]struct{}{},
+		cameras: map[string]*camera{}, viewers: map[*Viewer]struct{}{}, told: map[string]struct{}{},
 	}
 }
 
@@ -122,12 +123,16 @@ func (h *Hub) wants(name string, now time.Time) bool {
 	if !ok || c.copying {
 		return false
 	}
-	fastest := 0.0
+	fastest := c.fastest()
+	return fastest > 0 && c.taking.due(now, fastest)
+}
+
+// fastest is the greatest rate that a viewer asks for; 0 where there is none.
+func (c *camera) fastest() (rate float64) {
 	for _, v := range c.viewers {
-		fastest = max(fastest, v.rate)
+		rate = max(rate, v.rate)
 	}
-	// A camera's frames never come quite in time: a tenth early is in time.
-	return fastest > 0 && now.Sub(c.taken).Seconds() >= 0.9/fastest
+	return rate
 }
 
 // Show takes a frame where somebody wants it: it is copied. It never blocks. A frame that still waits is left out for it.
@@ -142,19 +147,20 @@ func (h *Hub) Show(name string, f Frame) {
 		return
 	}
 	c := h.cameras[name]
-	c.copying, c.taken = true, now
+	c.copying = true
+	c.taking.take(now, c.fastest())
 	memory := c.free
 	c.free = nil
 	h.mu.Unlock()
 
 	next := &waiting{
-		pixels: append(memory[:0], f.Pixels...), message: slices.Clone(f.Message), sequence: f.Sequence, encode: f.Encode,
+		pixels: append(memory[:0], f.Pixels...), message: slices.Clone(f.Message), sequence: f.Sequence, at: now, encode: f.Encode,
 	}
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.copying = false
-	if h.cameras[name] != c { // the last viewer has gone
+	if h.cameras[name] != c { // the last viewer has gone, or the frame is to be forgotten
 		return
 	}
 	if c.waiting == nil {
@@ -196,7 +202,7 @@ func (h *Hub) Run(ctx context.Context) {
 	}
 }
 
-// next takes the frame that has waited longest, with the widths that its viewers want.
+// next takes the frame that has waited longest, with the widths of the viewers whose turn it is.
 func (h *Hub) next() (string, *camera, *waiting, []int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -211,7 +217,7 @@ func (h *Hub) next() (string, *camera, *waiting, []int) {
 		c.waiting = nil
 		var widths []int
 		for _, v := range c.viewers {
-			if !slices.Contains(widths, v.width) {
+			if v.due(name, frame.at) && !slices.Contains(widths, v.width) {
 				widths = append(widths, v.width)
 			}
 		}
@@ -220,26 +226,48 @@ func (h *Hub) next() (string, *camera, *waiting, []int) {
 	return "", nil, nil, nil
 }
 
-// make makes one picture and gives it to the viewers of its width.
+// make makes one picture and gives it to the viewers of its width whose turn it is.
 func (h *Hub) make(name string, c *camera, f *waiting, width int) {
 	file, err := f.encode(f.pixels, width)
 	h.mu.Lock()
-	first := err != nil && !c.failing
-	c.failing = err != nil
+	if h.cameras[name] != c { // nobody watches any more, or the frame is to be forgotten
+		h.mu.Unlock()
+		return
+	}
+	_, told := h.told[name]
 	if err != nil {
 		h.stats.Failed++
+		h.told[name] = struct{}{}
 	} else {
 		h.stats.Pictures++
 		picture := &Picture{name, f.sequence, f.message, file}
 		for _, v := range c.viewers {
 			if v.width == width {
-				v.give(picture)
+				v.give(picture, f.at)
 			}
 		}
 	}
 	h.mu.Unlock()
-	if first {
-		h.logger.Warn("frames cannot be shown live", "camera", name, "seq", f.sequence, "error", err)
+	if err != nil && !told {
+		h.logger.Warn("a frame cannot be shown live; further ones of its camera are counted without a word", "camera", name, "seq", f.sequence,
+			"error", err, "remedy", "give the camera another of its formats or an even size; one bad frame now and then needs nothing")
+	}
+}
+
+// Forget drops what there is of a camera's pictures, made or in the making: they may show what is to be hidden from now on. What Show
+// gets from now on is shown.
+func (h *Hub) Forget(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.told, name) // it may be another camera now
+	c, ok := h.cameras[name]
+	if !ok {
+		return
+	}
+	h.cameras[name] = &camera{viewers: c.viewers} // by which Show and make know that theirs is over
+	h.turn = slices.DeleteFunc(h.turn, func(other string) bool { return other == name })
+	for _, v := range c.viewers {
+		v.forget(name)
 	}
 }
 

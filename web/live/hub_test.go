@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"mime"
 	"mime/multipart"
 	"net"
@@ -163,33 +164,141 @@ func TestPicturesTakeTheirShare(t *testing.T) {
 	})
 }
 
+// Failures are said once for a camera, whatever becomes of its other frames and of who watches.
 func TestFailuresAreSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text bytes.Buffer
 		h := New(slog.New(slog.NewTextHandler(&text, nil)))
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var all sync.WaitGroup
-		all.Go(func() { h.Run(ctx) })
-		v, err := h.Watch([]string{"yard"}, 0, 10)
+		run(t, h)
+		good, bad := frame(1), frame(2)
+		bad.Encode = func([]byte, int) ([]byte, error) { return nil, errors.New("no such colour") }
+		for range 5 {
+			v, err := h.Watch([]string{"yard"}, 0, 10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range []Frame{bad, good, bad} {
+				h.Show("yard", f)
+				time.Sleep(time.Second)
+			}
+			v.Close()
+		}
+		if n := strings.Count(text.String(), "no such colour"); n != 1 || !strings.Contains(text.String(), "remedy=") {
+			t.Errorf("said %d times: %s", n, text.String())
+		}
+		if s := h.Stats(); s.Failed != 10 || s.Pictures != 5 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+// run makes pictures until the test's bubble ends.
+func run(t *testing.T, h *Hub) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var all sync.WaitGroup
+	all.Go(func() { h.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		all.Wait()
+	})
+}
+
+// A width that only a slow viewer has is made at that viewer's rate, one of several at once, and each gets what it asks for.
+func TestPicturesAreMadeForWhoseTurnItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(quietLog())
+		h.share = 0.9
+		run(t, h)
+		got := map[*Viewer]int{}
+		var viewers []*Viewer
+		for _, c := range []struct {
+			width int
+			rate  float64
+		}{{640, 10}, {640, 10}, {640, 10}, {640, 4}, {1920, 1}} {
+			v, err := h.Watch([]string{"yard"}, c.width, c.rate)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			viewers = append(viewers, v)
+			time.Sleep(7 * time.Millisecond)
+		}
+		made := map[int]int{}
+		var late time.Duration
+		f := frame(1)
+		f.Encode = func(_ []byte, width int) ([]byte, error) {
+			late = (late + 17*time.Millisecond) % (60 * time.Millisecond) // not all pictures take the same time
+			time.Sleep(late)
+			made[width]++
+			return []byte("x"), nil
+		}
+		const seconds = 20
+		for began := time.Now(); time.Since(began) < seconds*time.Second; time.Sleep(time.Second / 15) { // no multiple of any rate
+			h.Show("yard", f)
+			synctest.Wait()
+			for _, v := range viewers {
+				if v.take() != nil {
+					got[v]++
+				}
+			}
+		}
+		time.Sleep(time.Second) // what is in the making
+		synctest.Wait()
+		for i, v := range viewers {
+			if want := v.rate * seconds; math.Abs(float64(got[v])-want) > 3 {
+				t.Errorf("viewer %d gets %d pictures, and asks for %.0f", i, got[v], want)
+			}
+		}
+		if math.Abs(float64(made[640]-10*seconds)) > 3 || math.Abs(float64(made[1920]-seconds)) > 3 {
+			t.Errorf("pictures are made %v", made)
+		}
+	})
+}
+
+// What a camera showed until now is not shown any more: neither what waits for a viewer, nor what waits to be made, nor what is in the
+// making.
+func TestForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(quietLog())
+		run(t, h)
+		v, err := h.Watch([]string{"yard", "gate"}, 0, 15)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer v.Close()
-		f := frame(1)
-		f.Encode = func([]byte, int) ([]byte, error) { return nil, errors.New("no such colour") }
-		for range 10 {
-			h.Show("yard", f)
+		expect := func(want string) {
+			t.Helper()
+			synctest.Wait()
+			got := ""
+			for p := v.take(); p != nil; p = v.take() {
+				got += fmt.Sprintf(" %s:%s", p.Camera, p.Message)
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		}
+		h.Show("yard", frame(1))
+		time.Sleep(time.Second)
+		h.Show("gate", frame(2))
+		time.Sleep(time.Second)
+		h.Forget("yard")
+		h.Forget("nobody")
+		expect(` gate:{"sequence":2}`)
+
+		slow := frame(3)
+		slow.Encode = func(pixels []byte, width int) ([]byte, error) {
 			time.Sleep(time.Second)
+			return tell(pixels, width)
 		}
-		if n := strings.Count(text.String(), "no such colour"); n != 1 {
-			t.Errorf("said %d times: %s", n, text.String())
-		}
-		if s := h.Stats(); s.Failed != 10 {
-			t.Errorf("%+v", s)
-		}
-		cancel()
-		all.Wait()
+		h.Show("yard", slow)
+		time.Sleep(time.Second / 2) // it is in the making,
+		h.Show("yard", frame(4))    // and this one waits
+		h.Forget("yard")
+		time.Sleep(time.Minute)
+		expect("")
+		h.Show("yard", frame(5))
+		time.Sleep(time.Second)
+		expect(` yard:{"sequence":5}`)
 	})
 }
 

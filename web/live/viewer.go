@@ -22,7 +22,7 @@ type Viewer struct {
 	// Guarded by the hub's lock.
 	newest map[string]*Picture // by camera, what has not been taken yet
 	turn   []string            // cameras in newest, first come, first served
-	given  map[string]time.Time
+	given  map[string]*pace    // by camera
 }
 
 // Watch begins to watch. Width and rate are brought to what may be asked for; 0 is the default of each.
@@ -32,7 +32,7 @@ func (h *Hub) Watch(cameras []string, width int, rate float64) (*Viewer, error) 
 	}
 	v := &Viewer{
 		hub: h, cameras: cameras, width: widthFor(width), rate: DefaultRate,
-		woken: make(chan struct{}, 1), newest: map[string]*Picture{}, given: map[string]time.Time{},
+		woken: make(chan struct{}, 1), newest: map[string]*Picture{}, given: map[string]*pace{},
 	}
 	if rate > 0 {
 		v.rate = min(rate, MaxRate)
@@ -51,7 +51,8 @@ func (h *Hub) Watch(cameras []string, width int, rate float64) (*Viewer, error) 
 			h.cameras[name] = c
 		}
 		c.viewers = append(c.viewers, v)
-		c.taken = time.Time{} // who has just come waits for no turn
+		c.taking = pace{} // who has just come waits for no turn
+		v.given[name] = &pace{}
 	}
 	return v, nil
 }
@@ -97,13 +98,15 @@ func (v *Viewer) drop() {
 	v.hub.stats.Dropped++
 }
 
-// give leaves a picture for the viewer, in place of an older one of its camera. The hub's lock is held.
-func (v *Viewer) give(p *Picture) {
-	now := time.Now()
-	if now.Sub(v.given[p.Camera]).Seconds() < 0.9/v.rate {
+// due tells whether it is the viewer's turn to see a frame of a camera that was shown then. The hub's lock is held.
+func (v *Viewer) due(camera string, at time.Time) bool { return v.given[camera].due(at, v.rate) }
+
+// give leaves a picture for the viewer, in place of an older one of its camera, if it is its turn. The hub's lock is held.
+func (v *Viewer) give(p *Picture, at time.Time) {
+	if !v.due(p.Camera, at) {
 		return
 	}
-	v.given[p.Camera] = now
+	v.given[p.Camera].take(at, v.rate)
 	if _, waits := v.newest[p.Camera]; !waits {
 		v.turn = append(v.turn, p.Camera)
 	}
@@ -112,6 +115,13 @@ func (v *Viewer) give(p *Picture) {
 	case v.woken <- struct{}{}:
 	default:
 	}
+}
+
+// forget takes back what was given of a camera and not taken. The hub's lock is held.
+func (v *Viewer) forget(camera string) {
+	delete(v.newest, camera)
+	*v.given[camera] = pace{}
+	v.turn = slices.DeleteFunc(v.turn, func(other string) bool { return other == camera })
 }
 
 // Next waits for the next picture of any of the viewer's cameras. Its error is ctx's.
