@@ -45,8 +45,8 @@ func (s *Server) shot(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "image/jpeg")
-	w.Header().Set("Cache-Control", "private, max-age=3600") // it does not change
-	_, _ = w.Write(picture)                                  // fails where the client has gone
+	w.Header().Set("Cache-Control", "no-store") // a mask may come to hide what it shows
+	_, _ = w.Write(picture)                     // fails where the client has gone
 }
 
 // mjpeg shows one camera for as long as somebody watches.

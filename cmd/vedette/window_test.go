@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"math"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -288,6 +291,52 @@ func compareZone(t *testing.T, polygon [][2]float64) {
 			t.Errorf("the zone is %v, want %v", polygon, want)
 			return
 		}
+	}
+}
+
+// TestNewMasksHideOldPictures draws a mask while there are pictures of events.
+func TestNewMasksHideOldPictures(t *testing.T) {
+	w := openWindow(t)
+	ask := func(method, path, token, body string) (int, []byte) {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, w.base+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Content-Type", "application/json")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		text, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, text
+	}
+	var snapshot string
+	for deadline := time.Now().Add(time.Minute); snapshot == ""; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no event has a picture")
+		}
+		var page struct{ Events []struct{ Snapshot string } }
+		if _, text := ask("GET", "/api/v1/events", w.viewerToken, ""); json.Unmarshal(text, &page) != nil {
+			t.Fatalf("%s", text)
+		}
+		for _, e := range page.Events {
+			snapshot = e.Snapshot
+		}
+	}
+	if status, picture := ask("GET", snapshot, w.viewerToken, ""); status != 200 || !bytes.HasPrefix(picture, []byte("\xff\xd8\xff")) {
+		t.Fatalf("%s: %d, %d bytes", snapshot, status, len(picture))
+	}
+	if status, text := ask("PUT", "/api/v1/cameras/yard/regions", w.adminToken, `{"masks":[[[0,0],[1,0],[1,1],[0,1]]]}`); status != 204 {
+		t.Fatalf("%d %s", status, text)
+	}
+	if status, picture := ask("GET", snapshot, w.viewerToken, ""); status != 404 {
+		t.Errorf("what a mask hides is still shown: %d, %d bytes", status, len(picture))
 	}
 }
 

@@ -89,6 +89,7 @@ func (p *Pipeline) change(ctx context.Context, c change, ended chan<- struct{}) 
 	for _, cam := range before { // a camera that was changed has to let go of its device first
 		<-cam.ended
 		cam.tracking.end(track.Disabled)
+		p.forgetPictures(cam.config.Name)
 	}
 	p.mu.Lock()
 	p.cameras = cameras
@@ -106,6 +107,12 @@ func (p *Pipeline) change(ctx context.Context, c change, ended chan<- struct{}) 
 	}
 	p.touch()
 	close(c.done)
+}
+
+// forgetPictures is for a camera that has ended or is about to be another: what it showed may be masked from now on.
+func (p *Pipeline) forgetPictures(camera string) {
+	p.hub.Forget(camera)
+	p.happened.forget(camera)
 }
 
 // stuck gives an error where a camera's loop does not go round.

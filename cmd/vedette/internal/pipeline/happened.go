@@ -10,7 +10,7 @@ import (
 	"vedette/track"
 )
 
-// Bounds of what the page can show of events: with a picture of some 10 kB for every other, half a megabyte.
+// Bounds of what the page can show of events: if each had a picture, of some 10 kB, a megabyte.
 const (
 	maxHappened  = 100
 	maxShots     = 2 // pictures that are waited for at a time
@@ -23,7 +23,8 @@ const (
 type happened struct {
 	mu     sync.Mutex // guards the rest
 	events []happening
-	shots  int // that are waited for
+	shots  int            // that are waited for
+	age    map[string]int // by camera, how often its pictures were to be forgotten
 }
 
 // happening is one event.
@@ -101,21 +102,40 @@ func (h *happened) picture(id string) []byte {
 	return nil
 }
 
-// begin tells whether one more picture may be waited for.
-func (h *happened) begin() bool {
+// forget drops a camera's pictures, those that are waited for too.
+func (h *happened) forget(camera string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.age == nil {
+		h.age = map[string]int{}
+	}
+	h.age[camera]++
+	for i := range h.events {
+		if h.events[i].document.Camera == camera {
+			h.events[i].picture = nil
+		}
+	}
+}
+
+// begin tells whether one more picture may be waited for. age is for end.
+func (h *happened) begin(camera string) (age int, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.shots >= maxShots {
-		return false
+		return 0, false
 	}
 	h.shots++
-	return true
+	return h.age[camera], true
 }
 
-func (h *happened) end(id string, picture []byte) {
+// end takes a picture in, unless the camera's pictures were forgotten since begin.
+func (h *happened) end(camera, id string, age int, picture []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.shots--
+	if h.age[camera] != age {
+		return
+	}
 	for i := range h.events {
 		if h.events[i].document.ID == id && h.events[i].document.Type == string(track.TypeNew) {
 			h.events[i].picture = picture
@@ -123,30 +143,36 @@ func (h *happened) end(id string, picture []byte) {
 	}
 }
 
-// happens notes an event for the page, and has a picture made of the frame after an object's first: what is not made soon, or while
-// others are, is left out.
+// happens notes an event for the page, and has a picture made of the next frame that the live view takes after an object is believed in:
+// what is not made soon, or while others are, is left out.
 func (p *Pipeline) happens(m payload.Event) {
 	if p.web == nil {
 		return
 	}
 	p.happened.add(m)
-	if m.Type != string(track.TypeNew) || !p.happened.begin() {
+	if m.Type != string(track.TypeNew) {
+		return
+	}
+	age, ok := p.happened.begin(m.Camera)
+	if !ok {
 		return
 	}
 	p.shots.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), shotWithin)
+		var beside sync.WaitGroup
+		defer beside.Wait()
 		defer cancel()
-		go func() { // ends with ctx
+		beside.Go(func() {
 			select {
 			case <-p.camerasEnded: // no frame will come
 				cancel()
 			case <-ctx.Done():
 			}
-		}()
+		})
 		var file []byte
 		if shot, err := p.hub.Snapshot(ctx, m.Camera, shotWidth); err == nil {
 			file = shot.JPEG
 		}
-		p.happened.end(m.ID, file)
+		p.happened.end(m.Camera, m.ID, age, file)
 	})
 }
