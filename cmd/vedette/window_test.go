@@ -78,14 +78,16 @@ func openWindow(t *testing.T) window {
 	w.base = "http://" + address
 	w.config = write("vedette.yaml", fmt.Sprintf(`
 state_dir: %s
-cameras: [{name: yard, rate: %d, source: {scene: {}}}]
+cameras:
+  - {name: yard, rate: %d, source: {scene: {}}, zones: {%s: {polygon: %s}}, lines: {%s: {from: %s, to: %s}}}
 infer: {thresholds: {default: %g}}
 mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 web:
   listen: %s
   admin: {password_file: %s, token_file: %s}
   viewer: {password_file: %s, token_file: %s}`,
-		w.state, demoRate, demoThreshold, w.broker, address,
+		w.state, demoRate, zoneName, inJSON(zoneCorners()), lineName, inJSON(lineEnds()[0]), inJSON(lineEnds()[1]),
+		demoThreshold, w.broker, address,
 		write("admin", hash(w.adminPassword)), write("admin-token", w.adminToken),
 		write("viewer", hash(w.viewerPassword)), write("viewer-token", w.viewerToken)))
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -111,6 +113,66 @@ web:
 	return w
 }
 
+// The zone and the line that the window's camera has, apart from where page.mjs clicks in the editor. No edge is level, none upright.
+const (
+	zoneName = "path"
+	lineName = "gate"
+)
+
+func zoneCorners() [][2]float64 {
+	return [][2]float64{{0.3, 0.35}, {0.62, 0.3}, {0.7, 0.8}, {0.34, 0.75}}
+}
+func lineEnds() [][2]float64 { return [][2]float64{{0.86, 0.3}, {0.9, 0.75}} }
+
+func inJSON(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// edge is what page.mjs looks for, with its colour of web/page/assets/draw.js.
+type edge struct {
+	Name   string     `json:"name"`
+	From   [2]float64 `json:"from"`
+	To     [2]float64 `json:"to"`
+	Colour string     `json:"colour"`
+}
+
+func edges() (all []edge) {
+	corners := zoneCorners()
+	for i, from := range corners {
+		all = append(all, edge{fmt.Sprintf("edge %d of zone %s", i+1, zoneName), from, corners[(i+1)%len(corners)], "#ffffff"})
+	}
+	return append(all, edge{"line " + lineName, lineEnds()[0], lineEnds()[1], "#7cc7ff"})
+}
+
+// outline is what page.mjs saw of an edge: which share of it has its colour where it has most, how far that is from where the edge is
+// configured, as a part of the picture's width, and the share beside it.
+type outline struct {
+	Name                string
+	Share, Away, Beside float64
+}
+
+// compareOutlines holds what was drawn to the configuration.
+func compareOutlines(t *testing.T, outlines []outline) {
+	t.Helper()
+	if len(outlines) != len(edges()) {
+		t.Errorf("%d outlines were looked at", len(outlines))
+	}
+	for _, o := range outlines {
+		t.Logf("%s: %.0f%% drawn, %.2f%% away, %.0f%% beside", o.Name, 100*o.Share, 100*o.Away, 100*o.Beside)
+		least := 0.5 // dashes are 8/13 of a zone's outline
+		if strings.HasPrefix(o.Name, "line") {
+			least = 0.8
+		}
+		if o.Share < least || math.Abs(o.Away) > 0.01 || o.Beside > o.Share/3 {
+			t.Errorf("%s: it is not drawn where the configuration says", o.Name)
+		}
+	}
+}
+
 // observation is what the browser saw of one frame.
 type observation struct {
 	Sequence uint32
@@ -128,7 +190,7 @@ func TestPageInChromium(t *testing.T) {
 	messages := listen(t, w.broker)
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "page.mjs", w.base, w.adminPassword, w.viewerPassword)
+	cmd := exec.CommandContext(ctx, "node", "page.mjs", w.base, w.adminPassword, w.viewerPassword, inJSON(edges()))
 	cmd.Dir = tools
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -140,6 +202,7 @@ func TestPageInChromium(t *testing.T) {
 	}
 	heard := hearDetections(ctx, messages)
 	var frames []observation
+	var outlines []outline
 	done := false
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 4<<20)
@@ -148,6 +211,7 @@ func TestPageInChromium(t *testing.T) {
 			Fail     string
 			Detail   any
 			Observed *observation
+			Outlines []outline
 			Done     bool
 			YAML     string
 			Cameras  []struct {
@@ -162,6 +226,8 @@ func TestPageInChromium(t *testing.T) {
 			t.Errorf("%s: %v", said.Fail, said.Detail)
 		case said.Observed != nil:
 			frames = append(frames, *said.Observed)
+		case said.Outlines != nil:
+			outlines = said.Outlines
 		case said.YAML != "":
 			pastes(t, w, said.YAML)
 		case said.Cameras != nil:
@@ -175,6 +241,7 @@ func TestPageInChromium(t *testing.T) {
 		t.Errorf("the browser's part has ended early: %v", err)
 	}
 	compareBoxes(t, frames, heard())
+	compareOutlines(t, outlines)
 	shown, stderr, code := said(t, "config", "show", w.config)
 	if code != 0 || !strings.Contains(shown, "drive:") {
 		t.Errorf("the zone is not in the configuration:\n%s%s", shown, stderr)

@@ -1,13 +1,15 @@
 // Drives the page of a running service in Chromium and says what it saw: a line of JSON for each observation, {"fail": …} for what is
 // wrong. The Go test that starts it (cmd/vedette/window_test.go) compares the boxes with MQTT and with the scene.
 //
-//   node page.mjs BASE-URL ADMIN-PASSWORD VIEWER-PASSWORD
+//   node page.mjs BASE-URL ADMIN-PASSWORD VIEWER-PASSWORD EDGES
+//
+// EDGES are the edges of the configured zones and lines, as JSON: [{"name", "from": [x, y], "to": [x, y], "colour": "#rrggbb"}, …].
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { browser, watched } from "./browser.mjs";
 
-const [base, adminPassword, viewerPassword] = process.argv.slice(2);
+const [base, adminPassword, viewerPassword, edges] = process.argv.slice(2);
 const tell = (o) => console.log(JSON.stringify(o));
 const check = (good, what, detail) => good || tell({ fail: what, detail });
 const axe = await readFile(new URL("node_modules/axe-core/axe.min.js", import.meta.url), "utf8");
@@ -120,6 +122,35 @@ const observed = await page.evaluate(async () => {
 });
 for (const o of observed) tell({ observed: o });
 
+// Zones and lines: how much of each edge has its colour, on the edge itself and beside it, up to 5% of the picture's width away.
+const outlines = await page.evaluate((edges) => {
+  const canvas = document.querySelector("canvas");
+  const { width, height } = canvas;
+  const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+  return edges.map(({ name, from, to, colour }) => {
+    const rgb = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
+    const [ax, ay, bx, by] = [from[0] * width, from[1] * height, to[0] * width, to[1] * height];
+    const length = Math.hypot(bx - ax, by - ay);
+    const [nx, ny] = [-(by - ay) / length, (bx - ax) / length];
+    const farthest = Math.round(0.05 * width);
+    const shares = [];
+    for (let d = -farthest; d <= farthest; d++) {
+      let hits = 0, all = 0;
+      for (let along = 0.2 * length; along < 0.8 * length; along++, all++) { // names stand at the ends
+        const x = Math.floor(ax + ((bx - ax) * along) / length + nx * d), y = Math.floor(ay + ((by - ay) * along) / length + ny * d);
+        const i = 4 * (y * width + x);
+        if (rgb.reduce((sum, v, c) => sum + Math.abs(pixels[i + c] - v), 0) < 60) hits++;
+      }
+      shares.push({ away: d / width, share: hits / all });
+    }
+    const most = Math.max(...shares.map((s) => s.share));
+    const peak = shares.filter((s) => s.share > 0.8 * most); // a line has a width
+    const beside = shares.filter((s) => Math.abs(s.away) > 0.02);
+    return { name, share: most, away: peak.reduce((sum, s) => sum + s.away, 0) / peak.length, beside: beside.reduce((sum, s) => sum + s.share, 0) / beside.length };
+  });
+}, JSON.parse(edges));
+tell({ outlines });
+
 // What the viewer may not do.
 const put = (headers) => page.evaluate((h) => fetch("/api/v1/cameras/yard/regions", { method: "PUT", body: "{}", headers: { "Content-Type": "application/json", ...h } }).then((r) => r.status), headers);
 const csrf = () => page.evaluate(() => fetch("/api/v1/session").then((r) => r.json()).then((s) => s.csrf));
@@ -176,7 +207,7 @@ const svg = page.locator(".still svg");
 await page.locator(".still img").evaluate((img) => img.complete && img.naturalWidth ? 0 : new Promise((r) => img.addEventListener("load", r)));
 const size = await svg.boundingBox();
 for (const [x, y] of [[0.2, 0.2], [0.8, 0.2], [0.8, 0.9], [0.2, 0.9]]) await svg.click({ position: { x: x * size.width, y: y * size.height } });
-await page.getByLabel("Name of the zone").fill("drive");
+await page.getByLabel("Name of the zone").last().fill("drive");
 await page.locator(".corner").nth(2).focus();
 for (let i = 0; i < 10; i++) await page.keyboard.press("ArrowLeft");
 tell({ yaml: await page.locator("pre").textContent() });
