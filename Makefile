@@ -87,6 +87,7 @@ nightly: setup ## the long tests, hours of them: kills, damaged models, the outb
 	VEDETTE_KILLS=50 go test -count 1 -timeout 30m -run TestEachObjectHasOneLifeOverKills -v ./cmd/vedette
 	VEDETTE_MUTATIONS=10000 go test -count 1 -timeout 6h -run TestDamagedModels -v ./cmd/vedette
 	go test -count 1 -timeout 1h ./mqtt/outbox -seeds 50
+	go run ./test/chaos -events 100000
 	VEDETTE_NIGHTLY=1 $(MAKE) system-test
 	packaging/deb/prove $(ARCH)
 

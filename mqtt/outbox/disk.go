@@ -15,7 +15,14 @@ type disk struct {
 	last   uint64     // number of the newest file
 	open   []*segment // that have a file open
 	proved bool       // it has taken something since it last failed
+
+	aside   bool          // syncs have a goroutine of their own
+	syncing *syncing      // the one that is under way
+	synced  chan *syncing // tells that it has ended
 }
+
+// mostOpen is how many files may be open while a sync is under way: none of them can be closed meanwhile.
+const mostOpen = 8
 
 // ageEvery is how often it is looked whether messages are too old.
 const ageEvery = time.Minute
@@ -24,12 +31,18 @@ const ageEvery = time.Minute
 // holds it up.
 func (o *Outbox) Run(ctx context.Context) error {
 	<-o.opened
+	o.disk.aside, o.disk.synced = true, make(chan *syncing, 1)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return o.close()
+		case s := <-o.disk.synced:
+			o.disk.syncing = nil
+			if now := time.Now(); o.settle(s) != nil {
+				o.refused(s.err, now)
+			}
 		case <-o.wake:
 		case <-timer.C:
 		}
@@ -69,12 +82,10 @@ func (o *Outbox) step(now time.Time) (next time.Time) {
 	}
 	due, err := o.work(now)
 	if err != nil {
-		o.disk.proved = false
-		o.fail(err, now)
-		o.makeRoom(err)
+		o.refused(err, now)
 		return now.Add(leastRest)
 	}
-	if o.disk.proved {
+	if o.disk.proved && o.disk.syncing == nil {
 		o.recovered()
 	}
 	if !due.IsZero() && due.Before(next) {
@@ -83,8 +94,18 @@ func (o *Outbox) step(now time.Time) (next time.Time) {
 	return next
 }
 
+// refused notes that the disk did not take something.
+func (o *Outbox) refused(err error, now time.Time) {
+	o.disk.proved = false
+	o.fail(err, now)
+	o.makeRoom(err)
+}
+
 // work writes, syncs and removes what there is to be.
 func (o *Outbox) work(now time.Time) (due time.Time, err error) {
+	if o.disk.syncing != nil && len(o.disk.open) >= mostOpen {
+		return due, nil // its end will be told
+	}
 	o.noteMark()
 	if err := o.write(); err != nil {
 		return due, err
@@ -92,10 +113,13 @@ func (o *Outbox) work(now time.Time) (due time.Time, err error) {
 	o.mu.Lock()
 	sync, due := o.pace.due(now)
 	o.mu.Unlock()
-	if sync {
+	if sync && o.disk.syncing == nil {
 		if err := o.sync(now); err != nil {
 			return due, err
 		}
+	}
+	if o.disk.syncing != nil {
+		return time.Time{}, o.removeFiles()
 	}
 	o.closeFiles()
 	return due, o.removeFiles()
@@ -148,7 +172,7 @@ func (o *Outbox) write() error {
 
 func (o *Outbox) writeTo(s *segment, data []byte, at int) error {
 	if s.file == nil {
-		err := o.ask("make a file of the outbox", func() (err error) {
+		err := o.ask(&o.trouble.writes, "make a file of the outbox", func() (err error) {
 			s.file, err = o.opts.Files.Create(fileName(s.number))
 			return err
 		})
@@ -160,44 +184,10 @@ func (o *Outbox) writeTo(s *segment, data []byte, at int) error {
 		}
 		o.disk.open = append(o.disk.open, s)
 	}
-	return o.ask("write to the outbox", func() error {
+	return o.ask(&o.trouble.writes, "write to the outbox", func() error {
 		_, err := s.file.WriteAt(data, int64(at))
 		return err
 	})
-}
-
-// sync brings to the disk what is written and not acknowledged.
-func (o *Outbox) sync(now time.Time) error {
-	o.mu.Lock()
-	upTo := o.pace.appended
-	o.mu.Unlock()
-	if err := o.write(); err != nil {
-		return err
-	}
-	for _, s := range slices.Clone(o.disk.open) {
-		o.mu.Lock()
-		written, needed := s.written, !s.gone && s.depth() > 0 && s.synced < s.written
-		o.mu.Unlock()
-		if !needed {
-			continue
-		}
-		err := o.ask("sync the outbox", s.file.Sync)
-		o.mu.Lock()
-		o.counts.Syncs++
-		if err == nil {
-			s.synced = written
-		} else {
-			s.written = s.synced // after a failed sync the kernel may forget what it had: it is written again
-		}
-		o.mu.Unlock()
-		if err != nil {
-			return err
-		}
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.pace.sync(upTo, now)
-	return nil
 }
 
 // closeFiles closes the files that will not be written again, and frees the memory of what is on the disk.
@@ -231,7 +221,7 @@ func (o *Outbox) removeFiles() error {
 		if number == o.disk.last {
 			continue
 		}
-		err := o.ask("remove a file of the outbox", func() error { return o.opts.Files.Remove(fileName(number)) })
+		err := o.ask(&o.trouble.writes, "remove a file of the outbox", func() error { return o.opts.Files.Remove(fileName(number)) })
 		if err != nil {
 			return err
 		}
@@ -259,7 +249,9 @@ func (o *Outbox) makeRoom(err error) {
 	doomed := len(o.doomed)
 	o.mu.Unlock()
 	if doomed > 0 {
-		o.closeFiles()
+		if o.disk.syncing == nil {
+			o.closeFiles()
+		}
 		_ = o.removeFiles() // what cannot be removed is tried again with the rest
 	}
 }
@@ -270,8 +262,13 @@ func (o *Outbox) close() error {
 		return nil
 	}
 	var err error
+	o.disk.aside = false
+	if o.disk.syncing != nil {
+		err = o.settle(<-o.disk.synced)
+		o.disk.syncing = nil
+	}
 	if o.disk.read {
-		err = o.finish()
+		err = o.finish() // what a sync did not bring to the disk is written again
 	}
 	for _, s := range o.disk.open {
 		err = errors.Join(err, s.file.Close())
@@ -299,7 +296,7 @@ func (o *Outbox) finish() error {
 		return err
 	}
 	for _, s := range o.disk.open {
-		if err := o.ask("sync the outbox", s.file.Sync); err != nil {
+		if err := o.ask(&o.trouble.syncs, "sync the outbox", s.file.Sync); err != nil {
 			return err
 		}
 	}

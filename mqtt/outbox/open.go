@@ -8,7 +8,7 @@ import (
 // survey reads what is on the disk at the start.
 func (o *Outbox) survey() error {
 	var names []string
-	err := o.ask("open the outbox", func() (err error) {
+	err := o.ask(&o.trouble.writes, "open the outbox", func() (err error) {
 		names, err = o.opts.Files.List()
 		return err
 	})
@@ -44,7 +44,7 @@ func (o *Outbox) survey() error {
 }
 
 func (o *Outbox) readFile(number uint64) (data []byte, err error) {
-	err = o.ask("read "+fileName(number)+" of the outbox", func() error {
+	err = o.ask(&o.trouble.writes, "read "+fileName(number)+" of the outbox", func() error {
 		data, err = o.opts.Files.Read(fileName(number), maxSegment)
 		return err
 	})
@@ -139,7 +139,7 @@ func (o *Outbox) beginOn(f found) *segment {
 	s.number = o.disk.last
 	err := o.writeTo(s, s.data, 0)
 	if err == nil {
-		err = o.ask("sync the outbox", s.file.Sync)
+		err = o.ask(&o.trouble.syncs, "sync the outbox", s.file.Sync)
 	}
 	if err != nil {
 		o.fail(err, time.Now())

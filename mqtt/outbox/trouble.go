@@ -16,22 +16,31 @@ const (
 
 // trouble is what is wrong with the disk.
 type trouble struct {
-	err    error     // the last failure; nil once everything is written
-	busy   time.Time // since when it is at work; zero: it is not
-	took   time.Duration
+	err    error // the last failure; nil once everything is written
+	writes span  // and whatever else has to come before them
+	syncs  span
 	rest   time.Duration
 	resume time.Time // when it is tried again
 }
 
+// span is what the disk takes for one kind of thing.
+type span struct {
+	busy time.Time // since when it is at work; zero: it is not
+	took time.Duration
+}
+
 // why is empty where nothing is wrong.
 func (t *trouble) why(now time.Time) string {
-	switch {
-	case t.err != nil:
+	if t.err != nil {
 		return t.err.Error()
-	case !t.busy.IsZero() && now.Sub(t.busy) > slow:
-		return fmt.Sprintf("the disk has not answered for %v", now.Sub(t.busy).Round(time.Second))
-	case t.took > slow:
-		return fmt.Sprintf("the disk took %v for its last answer", t.took.Round(100*time.Millisecond))
+	}
+	for _, s := range []span{t.writes, t.syncs} {
+		switch {
+		case !s.busy.IsZero() && now.Sub(s.busy) > slow:
+			return fmt.Sprintf("the disk has not answered for %v", now.Sub(s.busy).Round(time.Second))
+		case s.took > slow:
+			return fmt.Sprintf("the disk took %v for its last answer", s.took.Round(100*time.Millisecond))
+		}
 	}
 	return ""
 }
@@ -45,12 +54,12 @@ func (t *trouble) failed(err error, now time.Time) (isNew bool) {
 	return isNew
 }
 
-// ask does something with the disk, and says once where that takes long.
-func (o *Outbox) ask(what string, do func() error) error {
+// ask does something with the disk, and says once where that takes long. One thing of a kind is asked at a time.
+func (o *Outbox) ask(kind *span, what string, do func() error) error {
 	began := time.Now()
 	o.mu.Lock()
-	o.trouble.busy = began
-	wasSlow := o.trouble.took > slow
+	kind.busy = began
+	wasSlow := kind.took > slow
 	o.mu.Unlock()
 	if !wasSlow {
 		defer time.AfterFunc(slow, func() {
@@ -60,7 +69,7 @@ func (o *Outbox) ask(what string, do func() error) error {
 	err := do()
 	took := time.Since(began)
 	o.mu.Lock()
-	o.trouble.busy, o.trouble.took = time.Time{}, took
+	kind.busy, kind.took = time.Time{}, took
 	o.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("cannot %s: %w", what, err)
