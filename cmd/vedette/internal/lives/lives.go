@@ -1,24 +1,21 @@
 // Package lives keeps on disk which objects have begun and not ended, so that the next start of a service that was killed ends them.
 //
-// Its file has one line for each event, in order: when it was noted, in nanoseconds of the wall clock, a blank, and the
-// message as it was given to the outbox. A line without a message says that everything before it has been there for long
-// enough for the outbox to have it on its disk.
+// Its file has one line for each event, in order: the message as it was given to the outbox. While there are events a line with a
+// dash, a mark, follows every two seconds, and one more when there are none. What is before the last mark but one has been there for
+// long enough for the outbox to have it on its disk, whatever the machine's clock did meanwhile.
 package lives
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
+
+	"vedette/whole"
 )
 
 // Bounds: of what is read at the start, of what waits for the disk, and of the file before it is written anew.
@@ -32,154 +29,73 @@ const (
 // settles is after how long what was noted is on the outbox's disk for sure: it syncs within 1 s.
 const settles = 2 * time.Second
 
+// syncEvery is how often the file is synced at most, and only after beginnings and ends: each sync costs flash some blocks.
+const syncEvery = time.Second
+
+const mark = "-\n"
+
 // Journal is that file. Note never waits for the disk.
 type Journal struct {
 	path   string
 	logger *slog.Logger
-	wake   chan struct{}
+	wake   chan struct{} // one is enough: everything is written
 
 	mu      sync.Mutex // guards the rest
 	open    map[string]line
-	waiting []byte // lines that are not in the file
-	lost    bool   // some did not find room there
-	weighty bool   // among them is a beginning or an end
+	begun   uint64 // objects, ever
+	waiting []byte // lines and marks that are not in the file
+	recent  []byte // lines since the last mark
+	lost    bool   // some did not find room there: the file is to be written anew
+	weighty bool   // among what waits is a beginning or an end
 
 	// Of Run's goroutine.
 	file   *os.File
 	size   int64
+	least  int64 // bytes of what was open when it was last written anew
+	dirty  bool  // a beginning or an end is not synced
+	synced time.Time
 	failed bool
 }
 
+// line is the last message of an object.
 type line struct {
-	order   uint64
-	message []byte
-}
-
-// Left is what a life that was cut off has left.
-type Left struct {
-	// Again are the last messages, which the outbox may have lost: they are to be sent again as they are, with their own epoch
-	// and seq, so that subscribers who have them know them.
-	Again []Message
-	// Open are the last messages of objects that have not ended: see EndOf.
-	Open []Message
-}
-
-// Message is an event as it was published.
-type Message struct {
-	Camera string
-	ID     string
-	Text   []byte
-}
-
-// head is what is read of a message.
-type head struct {
-	Type   string `json:"type"`
-	ID     string `json:"id"`
-	Camera string `json:"camera"`
-}
-
-// Open reads what was left. A file that cannot be read is said in the log, and what it had is not ended.
-func Open(path string, logger *slog.Logger) (*Journal, Left) {
-	j := &Journal{path: path, logger: logger, wake: make(chan struct{}, 1), open: map[string]line{}}
-	text, err := readBounded(path)
-	if err != nil {
-		logger.Error("objects that were open when the service was last killed will have no end", "error", err)
-		return j, Left{}
-	}
-	return j, j.recall(text)
-}
-
-func readBounded(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("cannot read the open objects: %w", err)
-	case info.Size() > maxFile:
-		return nil, fmt.Errorf("cannot read the open objects: %s has more than %d bytes", path, maxFile)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the open objects: %w", err)
-	}
-	return text, nil
-}
-
-// recall goes through the file. Lines that are torn or damaged are passed over.
-func (j *Journal) recall(text []byte) (left Left) {
-	type noted struct {
-		at int64
-		Message
-	}
-	var all []noted
-	latest, damaged := int64(0), 0
-	for raw := range bytes.Lines(text) {
-		stamp, message, _ := bytes.Cut(bytes.TrimSuffix(raw, []byte("\n")), []byte(" "))
-		at, err := strconv.ParseInt(string(stamp), 10, 64)
-		var h head
-		if err == nil && len(message) > 0 {
-			err = json.Unmarshal(message, &h)
-		}
-		if err != nil || len(message) > 0 && (h.ID == "" || h.Camera == "") || len(raw) > maxLine {
-			damaged++
-			continue
-		}
-		latest = max(latest, at)
-		if len(message) == 0 {
-			continue
-		}
-		j.note(h.ID, h.Type, message)
-		all = append(all, noted{at, Message{h.Camera, h.ID, slices.Clone(message)}})
-	}
-	if damaged > 0 {
-		j.logger.Warn("lines of the open objects' file are damaged", "lines", damaged, "path", j.path)
-	}
-	for _, n := range all {
-		if n.at > latest-int64(settles) && latest > 0 && !settled(text) {
-			left.Again = append(left.Again, n.Message)
-		}
-	}
-	for _, n := range all {
-		if l, ok := j.open[n.ID]; ok && bytes.Equal(l.message, n.Text) {
-			left.Open = append(left.Open, n.Message)
-		}
-	}
-	return left
-}
-
-// settled tells whether the last line says that all before it is safe.
-func settled(text []byte) bool {
-	text = bytes.TrimSuffix(text, []byte("\n"))
-	last := text[bytes.LastIndexByte(text, '\n')+1:]
-	return len(last) > 0 && !bytes.ContainsRune(last, ' ')
+	Message
+	order uint64
 }
 
 // note keeps which objects are open.
-func (j *Journal) note(id, kind string, message []byte) {
+func (j *Journal) note(kind string, m Message) {
 	if kind == "end" {
-		delete(j.open, id)
+		delete(j.open, m.ID)
 		return
 	}
-	order := uint64(len(j.open))
-	if l, ok := j.open[id]; ok {
-		order = l.order
-	} else {
-		for _, l := range j.open {
-			order = max(order, l.order+1)
-		}
+	l, known := j.open[m.ID]
+	if !known {
+		j.begun++
+		l.order = j.begun
 	}
-	j.open[id] = line{order, slices.Clone(message)}
+	l.Message = m
+	j.open[m.ID] = l
+}
+
+// inOrder are the open objects, as they began.
+func (j *Journal) inOrder() []line {
+	lines := make([]line, 0, len(j.open))
+	for _, l := range j.open {
+		lines = append(lines, l)
+	}
+	slices.SortFunc(lines, func(a, b line) int { return cmp.Compare(a.order, b.order) })
+	return lines
 }
 
 // Note notes an event that was given to the outbox.
 func (j *Journal) Note(id, kind string, message []byte) {
 	j.mu.Lock()
-	j.note(id, kind, message)
-	full := len(j.waiting)+len(message) > maxWaiting
+	j.note(kind, Message{ID: id, Text: slices.Clone(message)})
+	full := max(len(j.waiting), len(j.recent))+len(message) >= maxWaiting
 	if !full {
-		j.waiting = strconv.AppendInt(j.waiting, time.Now().UnixNano(), 10)
-		j.waiting = append(append(append(j.waiting, ' '), message...), '\n')
+		j.waiting = append(append(j.waiting, message...), '\n')
+		j.recent = append(append(j.recent, message...), '\n')
 		j.weighty = j.weighty || kind != "update"
 	}
 	said := j.lost
@@ -196,70 +112,81 @@ func (j *Journal) Note(id, kind string, message []byte) {
 
 // Run writes what is noted until ctx ends. Then it writes the rest; where nothing is open it leaves an empty file.
 func (j *Journal) Run(ctx context.Context) error {
-	timer := time.NewTimer(time.Hour)
+	timer := time.NewTimer(settles)
 	defer timer.Stop()
-	dirty, calm := false, true // whether a sync is due; whether the file says that all is safe
-	synced := time.Now()
+	j.mu.Lock()
+	ticking := len(j.recent) > 0 // until everything is in the file, with the marks that say that it is safe
+	j.mu.Unlock()
+	if !ticking {
+		timer.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
-			j.write()
-			if j.openObjects() == 0 {
-				j.rewrite()
-			}
-			if j.file != nil {
-				return errors.Join(j.file.Sync(), j.file.Close())
-			}
-			return nil
+			return j.close()
 		case <-j.wake:
-			dirty = j.write() || dirty
-			calm = false
-			if dirty && time.Since(synced) >= time.Second {
+			if j.write() && j.dirty && time.Since(j.synced) >= syncEvery {
 				j.sync()
-				synced, dirty = time.Now(), false
 			}
-			timer.Reset(settles)
+			if !ticking {
+				timer.Reset(settles)
+				ticking = true
+			}
 		case <-timer.C:
-			if calm {
-				timer.Reset(time.Hour)
-				continue
+			if ticking = j.tick(); ticking {
+				timer.Reset(settles)
 			}
-			calm = true
-			if j.size > rewriteAt || j.openObjects() == 0 {
-				j.rewrite()
-			}
-			j.append(append(strconv.AppendInt(nil, time.Now().UnixNano(), 10), '\n'))
-			j.sync()
-			synced, dirty = time.Now(), false
 		}
 	}
 }
 
-func (j *Journal) openObjects() int {
+// tick puts a mark, in a file that is not too long. It tells whether another has to follow.
+func (j *Journal) tick() (again bool) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.open)
-}
-
-// write appends what waits, and tells whether a beginning or an end was among it.
-func (j *Journal) write() (weighty bool) {
-	j.mu.Lock()
-	text := j.waiting
-	weighty = j.weighty
-	j.waiting, j.weighty = nil, false
-	j.mu.Unlock()
-	if len(text) > 0 {
-		j.append(text)
+	anew := j.lost || j.size > max(rewriteAt, 2*j.least)
+	again = len(j.recent) > 0
+	if !anew && len(j.waiting) < maxWaiting {
+		j.waiting, j.recent = append(j.waiting, mark...), nil
 	}
-	return weighty
+	j.mu.Unlock()
+	ok := false
+	if anew {
+		ok = j.rewrite()
+	} else {
+		ok = j.write() && (!j.dirty || j.sync())
+	}
+	if ok && j.failed {
+		j.failed = false
+		j.logger.Info("which objects are open is noted again")
+	}
+	return again || !ok
 }
 
-func (j *Journal) append(text []byte) {
+// write appends what waits, and tells whether it could. What the disk does not take goes on waiting, from the byte on that it did
+// not take.
+func (j *Journal) write() bool {
+	j.mu.Lock()
+	text, weighty := j.waiting, j.weighty
+	j.weighty = false
+	j.mu.Unlock()
+	if len(text) == 0 {
+		return true
+	}
+	n, err := j.append(text)
+	j.dirty = j.dirty || weighty
+	j.mu.Lock()
+	if j.waiting = j.waiting[n:]; len(j.waiting) == 0 {
+		j.waiting = nil
+	}
+	j.mu.Unlock()
+	return j.succeeded(err)
+}
+
+func (j *Journal) append(text []byte) (int, error) {
 	if j.file == nil {
 		file, err := os.OpenFile(j.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
-			j.fail(err)
-			return
+			return 0, err
 		}
 		j.file = file
 		if info, err := file.Stat(); err == nil {
@@ -268,91 +195,68 @@ func (j *Journal) append(text []byte) {
 	}
 	n, err := j.file.Write(text)
 	j.size += int64(n)
-	j.fail(err)
+	return n, err
 }
 
-func (j *Journal) sync() {
-	if j.file != nil {
-		j.fail(j.file.Sync())
+func (j *Journal) sync() bool {
+	if j.file == nil {
+		return true
 	}
+	err := j.file.Sync()
+	j.synced, j.dirty = time.Now(), err != nil
+	return j.succeeded(err)
 }
 
-// fail says once that the disk does not take it, and once that it does again.
-func (j *Journal) fail(err error) {
-	switch {
-	case err != nil && !j.failed:
+// succeeded says once that the disk does not take it.
+func (j *Journal) succeeded(err error) bool {
+	if err != nil && !j.failed {
+		j.failed = true
 		j.logger.Error("cannot note which objects are open: after a crash they would have no end", "error", err)
-	case err == nil && j.failed:
-		j.logger.Info("which objects are open is noted again")
 	}
-	j.failed = err != nil
+	return err == nil
 }
 
-// rewrite makes the file anew, with the objects that are open.
-func (j *Journal) rewrite() {
+// rewrite makes the file anew: the objects that are open, and what came since the last mark, which may have to be sent again.
+func (j *Journal) rewrite() bool {
 	j.mu.Lock()
-	lines := make([]line, 0, len(j.open))
-	for _, l := range j.open {
-		lines = append(lines, l)
-	}
-	j.mu.Unlock()
-	slices.SortFunc(lines, func(a, b line) int { return int(a.order) - int(b.order) })
 	var text []byte
-	// Old enough not to be sent again: it was settled.
-	at := time.Now().Add(-2 * settles).UnixNano()
-	for _, l := range lines {
-		text = strconv.AppendInt(text, at, 10)
-		text = append(append(append(text, ' '), l.message...), '\n')
+	for _, l := range j.inOrder() {
+		text = append(append(text, l.Text...), '\n')
 	}
-	fresh := filepath.Join(filepath.Dir(j.path), "."+filepath.Base(j.path)+".new")
-	err := os.WriteFile(fresh, text, 0o600)
-	if err == nil {
-		err = os.Rename(fresh, j.path)
+	least := int64(len(text))
+	text = append(text, mark...)
+	if !j.lost { // with a gap in it, it might tell of an object that has ended meanwhile
+		text = append(text, j.recent...)
 	}
-	j.fail(err)
-	if err == nil && j.file != nil {
-		_ = j.file.Close() // what it had is in the new one
+	text = append(text, mark...)
+	held, recent := len(j.waiting), len(j.recent)
+	j.mu.Unlock()
+	err := whole.Write(j.path, 0o600, text)
+	if j.file != nil {
+		_ = j.file.Close() // it is another file now, also where only the folder could not be synced
 		j.file = nil
 	}
+	if err != nil {
+		return j.succeeded(err)
+	}
+	j.size, j.least, j.synced, j.dirty = int64(len(text)), least, time.Now(), false
+	j.mu.Lock()
+	j.waiting, j.recent, j.lost = slices.Clone(j.waiting[held:]), slices.Clone(j.recent[recent:]), false
+	j.mu.Unlock()
+	return true
 }
 
-// wire is a message of docs/schema/event.schema.json.
-type wire struct {
-	V         json.RawMessage `json:"v"`
-	Type      string          `json:"type"`
-	ID        string          `json:"id"`
-	Camera    string          `json:"camera"`
-	Reason    string          `json:"reason"`
-	Epoch     string          `json:"epoch"`
-	Seq       uint64          `json:"seq"`
-	Time      json.RawMessage `json:"time"`
-	Clock     json.RawMessage `json:"clock"`
-	BootID    json.RawMessage `json:"boot_id"`
-	Monotonic json.RawMessage `json:"monotonic_ns"`
-	Sequence  json.RawMessage `json:"sequence"`
-	Before    json.RawMessage `json:"before"`
-	After     json.RawMessage `json:"after"`
-}
-
-// EndOf makes the end of an object of its last message: as it was last told, for a reason, with a new epoch and seq. Its times are
-// those of that message, in that boot.
-func EndOf(message []byte, reason string) (func(dst []byte, epoch string, seq uint64) []byte, error) {
-	var m wire
-	if err := json.Unmarshal(message, &m); err != nil {
-		return nil, fmt.Errorf("cannot end an object: %w", err)
+func (j *Journal) close() error {
+	j.write()
+	j.mu.Lock()
+	ended := len(j.open) == 0
+	j.mu.Unlock()
+	var err error
+	if j.file != nil {
+		err = errors.Join(j.file.Sync(), j.file.Close())
 	}
-	m.Type, m.Reason, m.Before = "end", reason, m.After
-	for _, part := range []json.RawMessage{m.V, m.Time, m.Clock, m.BootID, m.Monotonic, m.Sequence, m.After} {
-		if len(part) == 0 {
-			return nil, errors.New("cannot end an object: its last message is not whole")
-		}
+	if ended {
+		err = whole.Write(j.path, 0o600, nil)
 	}
-	return func(dst []byte, epoch string, seq uint64) []byte {
-		m.Epoch, m.Seq = epoch, seq
-		text, err := json.Marshal(m)
-		if err != nil { // parts that were read can be written
-			return dst
-		}
-		return append(dst, text...)
-	}, nil
+	return err
 }

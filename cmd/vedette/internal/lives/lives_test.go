@@ -103,9 +103,119 @@ func TestTheFileDoesNotGrowForEver(t *testing.T) {
 	})
 }
 
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// A busy camera leaves no pause in which the file could be tidied.
+func TestTheFileDoesNotGrowWithoutAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "open")
+		j, _ := Open(path, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- j.Run(ctx) }()
+		most := int64(0)
+		j.Note("long", "new", message("long", "new", 1))
+		for n := range 2 * 3600 {
+			j.Note("long", "update", message("long", "update", n))
+			time.Sleep(500 * time.Millisecond)
+			most = max(most, size(t, path))
+		}
+		_, left := Open(path, slog.New(slog.DiscardHandler)) // as after a kill
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if most > rewriteAt+8<<10 {
+			t.Errorf("the file had %d bytes", most)
+		}
+		if fmt.Sprint(ids(left.Open)) != "[long]" || len(left.Again) < 3 || len(left.Again) > 10 {
+			t.Errorf("open: %v; %d are sent again, which is not what the last 2 to 4 s had", ids(left.Open), len(left.Again))
+		}
+	})
+}
+
+// What is written anew may have a message that waited at that time twice. An object ends once.
+func TestAnObjectIsLeftOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "open")
+	a, b := string(message("a", "new", 1))+"\n", string(message("b", "new", 2))+"\n"
+	if err := os.WriteFile(path, []byte(b+a+mark+a+mark+a), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, left := Open(path, slog.New(slog.DiscardHandler))
+	if got := ids(left.Open); fmt.Sprint(got) != "[b a]" {
+		t.Errorf("open: %v", got)
+	}
+}
+
+func TestWhatTheDiskDidNotTakeIsWrittenLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		path := filepath.Join(dir, "open")
+		life(t, path, func(j *Journal) {
+			j.Note("a", "new", message("a", "new", 1))
+			time.Sleep(10 * time.Second)
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(10 * time.Second)
+		})
+		if left := life(t, path, func(*Journal) {}); fmt.Sprint(ids(left.Open)) != "[a]" {
+			t.Errorf("open: %v", ids(left.Open))
+		}
+	})
+}
+
+// Where the disk takes nothing until no room is left, the file is made of what is open once it takes something again.
+func TestWhatFoundNoRoomIsMadeGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "state")
+		path := filepath.Join(dir, "open")
+		life(t, path, func(j *Journal) {
+			j.Note("ends", "new", message("ends", "new", 1))
+			for n := range maxWaiting / len(message("long", "update", 0)) {
+				j.Note("long", "update", message("long", "update", n))
+			}
+			j.Note("ends", "end", message("ends", "end", 3))
+			j.Note("late", "new", message("late", "new", 4))
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(10 * time.Second)
+		})
+		if left := life(t, path, func(*Journal) {}); fmt.Sprint(ids(left.Open)) != "[long late]" {
+			t.Errorf("open: %v", ids(left.Open))
+		}
+	})
+}
+
+func TestATornLineSpoilsNoOther(t *testing.T) {
+	for _, torn := range []string{"-", "{\"type\":\"end\",\"id\":\"a\"", string(message("a", "end", 3))} {
+		synctest.Test(t, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "open")
+			if err := os.WriteFile(path, []byte(mark+string(message("a", "new", 1))+"\n"+torn), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			left := life(t, path, func(j *Journal) { j.Note("b", "new", message("b", "new", 2)) })
+			if fmt.Sprint(ids(left.Again)) != "[a]" {
+				t.Errorf("behind it %q: %v are sent again", torn, ids(left.Again))
+			}
+			if left := life(t, path, func(*Journal) {}); !strings.HasSuffix(fmt.Sprint(ids(left.Open)), "b]") {
+				t.Errorf("behind it %q: %v are open", torn, ids(left.Open))
+			}
+		})
+	}
+}
+
 func TestADamagedFileGivesWhatIsWhole(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "open")
-	text := "1 " + string(message("a", "new", 1)) + "\nrubbish\n2 {\"type\":\n3 " + string(message("b", "new", 2)) + "\n4 {\"type\":\"new\",\"id\""
+	text := string(message("a", "new", 1)) + "\nrubbish\n{\"type\":\n" + string(message("b", "new", 2)) + "\n{\"type\":\"new\",\"id\""
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -133,8 +243,8 @@ func TestAnEndIsMadeOfTheLastMessage(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	f.Add([]byte("1 " + string(message("a", "new", 1)) + "\n2\n"))
-	f.Add([]byte("\n \n-1 {}\n9999999999999999999999 x"))
+	f.Add([]byte(string(message("a", "new", 1)) + "\n-\n\n-"))
+	f.Add([]byte("\n \n--\n{}\n-\n{\"id\":1}"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		path := filepath.Join(t.TempDir(), "open")
 		if err := os.WriteFile(path, text, 0o600); err != nil {
