@@ -19,6 +19,9 @@ func (o *Outbox) bound() {
 		return
 	}
 	why := "the disk does not take them, and memory for them is bounded"
+	if o.opts.Files == nil {
+		why = "the broker does not take them, and they are kept in memory alone, which is bounded"
+	}
 	for _, s := range slices.Clone(o.segments[:len(o.segments)-1]) {
 		if n := s.unwritten(); n > 0 && memory > o.opts.Memory {
 			memory -= n
@@ -54,12 +57,16 @@ func (o *Outbox) giveUp(s *segment, why string) {
 	o.remove(s)
 }
 
-// say logs that messages are given up, once until all that is left has been sent.
+// say logs that messages are given up, once until all that is left has been sent; and those that went bad in memory.
 func (o *Outbox) say() {
 	o.mu.Lock()
 	why, unsaid, dropped, depth := o.dropping, o.unsaid, o.counts.Dropped, o.depth()
-	o.unsaid = false
+	spoiled := o.spoiled
+	o.unsaid, o.spoiled = false, 0
 	o.mu.Unlock()
+	if spoiled > 0 {
+		o.opts.Logger.Error("messages are lost that this machine's memory has changed: it may be at fault", "messages", spoiled)
+	}
 	if unsaid {
 		o.opts.Logger.Error("messages are given up, the oldest first", "why", why, "dropped", dropped, "depth", depth)
 	}

@@ -15,6 +15,8 @@ type disk struct {
 	last   uint64     // number of the newest file
 	open   []*segment // that have a file open
 	proved bool       // it has taken something since it last failed
+	left   mark       // how far another life's acknowledgement had come
+	reread time.Time  // when the segment that the sender waits for is tried to be read again
 
 	aside   bool          // syncs have a goroutine of their own
 	syncing *syncing      // the one that is under way
@@ -73,23 +75,25 @@ func (o *Outbox) step(now time.Time) (next time.Time) {
 			return o.step(now)
 		}
 	}
-	o.load()
+	if again := o.load(now); !again.IsZero() {
+		next = again
+	}
 	o.mu.Lock()
 	o.age()
 	o.mu.Unlock()
 	if resting {
-		return resume
+		return earlier(next, resume)
 	}
 	due, err := o.work(now)
 	if err != nil {
 		o.refused(err, now)
-		return now.Add(leastRest)
+		return earlier(next, now.Add(leastRest))
 	}
 	if o.disk.proved && o.disk.syncing == nil {
 		o.recovered()
 	}
-	if !due.IsZero() && due.Before(next) {
-		next = due
+	if !due.IsZero() {
+		next = earlier(next, due)
 	}
 	return next
 }
@@ -99,6 +103,13 @@ func (o *Outbox) refused(err error, now time.Time) {
 	o.disk.proved = false
 	o.fail(err, now)
 	o.makeRoom(err)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // work writes, syncs and removes what there is to be.

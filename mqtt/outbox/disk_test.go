@@ -21,6 +21,7 @@ type fakeDisk struct {
 	crashed bool
 	room    int // bytes that still fit; negative: as many as there are
 	broken  error
+	unread  map[string]int // how often a file cannot be read from now on
 }
 
 type fakeFile struct {
@@ -33,7 +34,7 @@ type fakeFile struct {
 var errCrash = errors.New("the machine is gone")
 
 func newFakeDisk() *fakeDisk {
-	return &fakeDisk{files: map[string]*fakeFile{}, gone: map[string]*fakeFile{}, room: -1}
+	return &fakeDisk{files: map[string]*fakeFile{}, gone: map[string]*fakeFile{}, room: -1, unread: map[string]int{}}
 }
 
 // call counts a change, and says how much of it happens.
@@ -67,6 +68,9 @@ func (d *fakeDisk) Read(name string, most int) ([]byte, error) {
 		return nil, errCrash
 	case !ok:
 		return nil, fs.ErrNotExist
+	case d.unread[name] > 0:
+		d.unread[name]--
+		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EIO}
 	}
 	return bytes.Clone(file.cache[:min(len(file.cache), most)]), nil
 }
@@ -79,8 +83,8 @@ func (d *fakeDisk) Create(name string) (File, error) {
 	if err == nil && d.room == 0 {
 		err = syscall.ENOSPC
 	}
-	if err != nil && share < 0.5 {
-		return nil, err
+	if err != nil && share < 0.5 || d.broken != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
 	file := &fakeFile{disk: d}
 	d.files[name] = file

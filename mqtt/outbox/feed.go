@@ -48,7 +48,10 @@ func (o *Outbox) Next() (m Message, ok bool) {
 			r, size, ok := readHead(s.data[begin:])
 			if !ok { // this process wrote or checked it: the machine's memory is at fault
 				o.counts.Unreadable += uint64(s.depth())
+				o.spoiled += s.depth()
 				o.remove(s)
+				kick(o.wake)
+				kick(o.ready)
 				return m, false
 			}
 			s.next += size

@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
@@ -45,6 +47,9 @@ func Inspect(path string, visit func(file string, seq uint64, topic, payload []b
 			continue
 		}
 		data, err := read(filepath.Join(path, name), maxSegment)
+		if errors.Is(err, fs.ErrNotExist) { // the service has sent it meanwhile
+			continue
+		}
 		if err != nil {
 			return report, err
 		}
@@ -74,6 +79,9 @@ func Inspect(path string, visit func(file string, seq uint64, topic, payload []b
 			continue
 		}
 		data, err := read(filepath.Join(path, name), maxSegment)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return report, err
 		}

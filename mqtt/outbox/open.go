@@ -1,6 +1,8 @@
 package outbox
 
 import (
+	"errors"
+	"io/fs"
 	"slices"
 	"time"
 )
@@ -26,18 +28,21 @@ func (o *Outbox) survey() error {
 	for _, number := range numbers {
 		o.disk.last = number
 		data, err := o.readFile(number)
-		if err != nil { // the file stays: another time it may be readable
-			f.damage.stretches++
-			o.opts.Logger.Error("a segment of the outbox is passed over", "error", err)
+		if err != nil { // load tries again when its turn comes
+			o.opts.Logger.Warn("a segment of the outbox cannot be read; it is tried again", "error", err)
+			f.addUnread(number)
 			continue
 		}
 		f.add(number, data)
 	}
 	f.settle()
-	o.disk.read = true
+	o.disk.read, o.disk.left = true, f.mark
 	o.adopt(f, o.beginOn(f))
-	if depth := o.Status().Depth; depth > 0 || f.damage.stretches > 0 {
-		o.opts.Logger.Info("messages wait from before the start", "messages", depth, "segments", len(f.segments),
+	if depth := o.Status().Depth; depth > 0 {
+		o.opts.Logger.Info("messages wait from before the start", "messages", depth, "segments", len(f.segments))
+	}
+	if f.damage.stretches > 0 {
+		o.opts.Logger.Warn("the outbox was damaged; what is good of it is sent ('vedette outbox verify' tells more)",
 			"damaged_stretches", f.damage.stretches, "damaged_bytes", f.damage.bytes)
 	}
 	return nil
@@ -97,6 +102,12 @@ func (f *found) add(number uint64, data []byte) {
 	f.segments, f.seqs = append(f.segments, s), append(f.seqs, seqs)
 }
 
+// addUnread is for a file that cannot be read now. It may have gone on with the numbers of those before it.
+func (f *found) addUnread(number uint64) {
+	f.end = mark{}
+	f.segments, f.seqs = append(f.segments, &segment{number: number, size: 1, unread: true}), append(f.seqs, nil)
+}
+
 // settle leaves out what is acknowledged: up to the mark, and whatever is older than the mark's epoch.
 func (f *found) settle() {
 	begins := slices.IndexFunc(f.segments, func(s *segment) bool {
@@ -112,7 +123,7 @@ func (f *found) settle() {
 				s.messages++
 			}
 		}
-		if s.messages == 0 {
+		if s.messages == 0 && !s.unread {
 			f.useless = append(f.useless, s.number)
 			continue
 		}
@@ -179,32 +190,71 @@ func (o *Outbox) adopt(f found, first *segment) {
 	kick(o.ready)
 }
 
-// load reads the segment that the sender waits for.
-func (o *Outbox) load() {
+// How often a segment is tried to be read before its messages are given up, and how long after a failure. Those behind it wait.
+const (
+	readTries = 10
+	readAgain = time.Second
+)
+
+// load reads the segment that the sender waits for, and says when to come again; zero: not for that.
+func (o *Outbox) load(now time.Time) (again time.Time) {
+	if now.Before(o.disk.reread) {
+		return o.disk.reread
+	}
 	o.mu.Lock()
 	s := o.loading
 	o.loading = nil
 	if s == nil || s.gone || s.data != nil {
 		o.mu.Unlock()
-		return
+		return again
 	}
 	o.mu.Unlock()
 	data, err := o.readFile(s.number)
+	if err != nil {
+		if s.failed++; s.failed < readTries && !errors.Is(err, fs.ErrNotExist) {
+			if s.failed == 1 {
+				o.opts.Logger.Warn("a segment of the outbox cannot be read; it is tried again", "error", err, "messages", s.messages)
+			}
+			o.mu.Lock()
+			o.loading = s
+			o.mu.Unlock()
+			o.disk.reread = now.Add(readAgain)
+			return o.disk.reread
+		}
+		o.opts.Logger.Error("a segment of the outbox is given up: it cannot be read", "error", err, "messages", s.messages)
+	}
+	o.loadedFrom(s, data)
+	return again
+}
+
+// loadedFrom gives the sender a segment's messages.
+func (o *Outbox) loadedFrom(s *segment, data []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.gone {
+		return
+	}
+	if s.unread && len(data) > 0 {
+		s.header, s.known = readHeader(data)
+		if s.known && s.header.epoch == o.disk.left.epoch {
+			s.skip = o.disk.left.seq
+		}
+	}
 	messages := make([]byte, 0, len(data))
 	n := 0
-	scan(data, func(r record, at int) {
+	_, d := scan(data, func(r record, at int) {
 		if r.kind == message && r.seq > s.skip {
 			messages = append(messages, data[at:at+recordHead+len(r.body)]...)
 			n++
 		}
 	})
-	if err != nil {
-		o.opts.Logger.Error("a segment of the outbox is passed over", "error", err, "messages", s.messages)
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if s.gone {
-		return
+	if s.unread {
+		o.counts.Damaged += uint64(d.stretches)
+		if len(data) == 0 {
+			o.counts.Damaged++ // nobody knows how many messages it had
+		}
+		s.messages, s.unread = n, false
+		o.pace.found(n)
 	}
 	if lost := s.messages - n; lost > 0 {
 		o.counts.Unreadable += uint64(lost)

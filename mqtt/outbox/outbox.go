@@ -55,6 +55,7 @@ type Outbox struct {
 	late     bool   // the start did not wait for the disk any longer: the epoch is fixed
 	dropping string // why messages are given up; empty while none is
 	unsaid   bool   // the log does not have that yet
+	spoiled  int    // messages that this machine's memory has lost, which the log does not have yet
 }
 
 // Counts of an Outbox only grow.

@@ -30,6 +30,7 @@ func (p *pace) append(now time.Time) {
 	if p.unsynced() == 1 {
 		p.since = now
 	}
+	p.look(now)
 	if p.acked < p.behind {
 		p.behind = p.appended
 		return
@@ -52,8 +53,9 @@ func (p *pace) done(n int) { p.acked += uint64(n) }
 // unsynced is how many messages only this machine's memory has.
 func (p *pace) unsynced() int { return int(p.appended - min(max(p.synced, p.acked), p.appended)) }
 
-// due tells whether it is time to sync, and if not, when it may be. Zero: not before something is appended.
-func (p *pace) due(now time.Time) (due bool, next time.Time) {
+// look forgets the marks of what the broker has, and sees whether it is too slow. No more than commitEvery/markEvery marks are
+// left, also where nobody asks what is due.
+func (p *pace) look(now time.Time) {
 	n := 0
 	for n < len(p.marks) && p.marks[n].last <= p.acked {
 		n++
@@ -62,6 +64,11 @@ func (p *pace) due(now time.Time) (due bool, next time.Time) {
 	if len(p.marks) > 0 && now.Sub(p.marks[0].at) >= commitEvery {
 		p.behind, p.marks = p.appended, p.marks[:0]
 	}
+}
+
+// due tells whether it is time to sync, and if not, when it may be. Zero: not before something is appended.
+func (p *pace) due(now time.Time) (due bool, next time.Time) {
+	p.look(now)
 	switch {
 	case p.acked < p.behind && p.unsynced() > 0:
 		next = p.since.Add(commitEvery)

@@ -18,6 +18,8 @@ type segment struct {
 
 	data    []byte // nil: it is on the disk alone
 	loaded  bool   // data came from the disk: it has the messages that are not acknowledged, and nothing else
+	unread  bool   // it could not be read at the start: what it has is not known
+	failed  int    // how often it could not be read since
 	size    int64  // bytes in the file, of one that another life wrote
 	written int    // bytes of data that are in the file, of one that this life wrote
 	synced  int    // bytes of data that are on the disk for sure

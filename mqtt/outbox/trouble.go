@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -45,13 +46,21 @@ func (t *trouble) why(now time.Time) string {
 	return ""
 }
 
-// failed notes a failure and says whether it is a new one.
+// failed notes a failure and says whether it is a new one. Each try makes a file of another name: the cause tells, not the text.
 func (t *trouble) failed(err error, now time.Time) (isNew bool) {
-	isNew = t.err == nil || t.err.Error() != err.Error()
+	isNew = t.err == nil || cause(t.err) != cause(err)
 	t.err = err
 	t.rest = min(max(2*t.rest, leastRest), mostRest)
 	t.resume = now.Add(t.rest)
 	return isNew
+}
+
+// cause is what the innermost error says.
+func cause(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
 }
 
 // ask does something with the disk, and says once where that takes long. One thing of a kind is asked at a time.
