@@ -15,6 +15,7 @@ type Camera struct {
 	Rate   float64               `yaml:"rate"`   // most inferences a second; 0: as many as there is time for
 	Region Region                `yaml:"region"` // x1, y1, x2, y2 in 0..1: what the model looks at
 	Rotate int                   `yaml:"rotate"` // 0, 90, 180 or 270 degrees clockwise
+	Flip   Flip                  `yaml:"flip"`   // horizontal or vertical, after the rotation
 	Masks  [][]Point             `yaml:"masks"`  // polygons that are painted before anything looks at the pixels
 	Zones  map[string]ZoneConfig `yaml:"zones"`
 	Lines  map[string]LineConfig `yaml:"lines"`
@@ -23,6 +24,9 @@ type Camera struct {
 	// Disabled leaves the camera alone: it is not opened.
 	Disabled bool `yaml:"disabled"`
 }
+
+// Turn brings the camera's picture upright.
+func (c Camera) Turn() Turn { return Turn{c.Rotate, c.Flip} }
 
 // Point is x, y in 0..1 of the frame.
 type Point [2]float64

@@ -52,6 +52,9 @@ func (c Camera) validate(report func(path, problem string)) {
 	if !slices.Contains([]int{0, 90, 180, 270}, c.Rotate) {
 		report("rotate", fmt.Sprintf("%d is not 0, 90, 180 or 270", c.Rotate))
 	}
+	if err := (Turn{Flip: c.Flip}).Validate(); err != nil {
+		report("flip", err.Error())
+	}
 	for i, mask := range c.Masks {
 		if problem := polygonProblem(mask); problem != "" {
 			report(fmt.Sprintf("masks[%d]", i), problem)

@@ -20,7 +20,7 @@ const Quality = 75
 // Options say what a picture is to be.
 type Options struct {
 	Format capture.Format // of the frames
-	Rotate int            // 0, 90, 180 or 270 degrees clockwise, to the upright picture
+	Turn   capture.Turn   // to the upright picture
 	Width  int            // most pixels across the upright picture; 0: as many as the frame has. Nothing is enlarged
 	// Paint hides what nobody may see of an upright picture of full size in I420, full range. It is for MJPEG: raw frames are painted where
 	// they are copied. nil: nothing is hidden.
@@ -37,10 +37,7 @@ type Encoder struct {
 
 // Size is the picture's that Encode makes: both are even where the frame is scaled or turned.
 func (o Options) Size() (width, height int) {
-	width, height = o.Format.Width, o.Format.Height
-	if o.Rotate == 90 || o.Rotate == 270 {
-		width, height = height, width
-	}
+	width, height = o.Turn.Upright(o.Format.Width, o.Format.Height)
 	if o.passes() || o.Width <= 0 || o.Width >= width {
 		return width, height
 	}
@@ -49,7 +46,7 @@ func (o Options) Size() (width, height int) {
 
 // passes tells whether the camera's own JPEG files are the pictures, at their full size.
 func (o Options) passes() bool {
-	return o.Format.Pixel == capture.MJPEG && o.Rotate == 0 && o.Paint == nil
+	return o.Format.Pixel == capture.MJPEG && o.Turn == (capture.Turn{}) && o.Paint == nil
 }
 
 // Encode gives a frame as a JPEG file, in memory of its own. An MJPEG frame that is neither turned nor painted is passed on as it came.
@@ -130,7 +127,7 @@ func open(frame []byte, o Options) (s source, full bool, err error) {
 	if err != nil {
 		return source{}, false, err
 	}
-	s, err = s.turn(o.Rotate)
+	s, err = s.turn(o.Turn)
 	return s, full, err
 }
 

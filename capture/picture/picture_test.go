@@ -112,19 +112,24 @@ func TestTurns(t *testing.T) {
 		}
 	}
 	format := capture.Format{Pixel: capture.Grey, Width: w, Height: h, Range: capture.Full}.Packed()
-	for degrees, where := range map[int]func(x, y int) (int, int){
-		0:   func(x, y int) (int, int) { return x, y },
-		90:  func(x, y int) (int, int) { return y, h - 1 - x },
-		180: func(x, y int) (int, int) { return w - 1 - x, h - 1 - y },
-		270: func(x, y int) (int, int) { return w - 1 - y, x },
+	for turn, where := range map[capture.Turn]func(x, y int) (int, int){
+		{}:                             func(x, y int) (int, int) { return x, y },
+		{Rotate: 90}:                   func(x, y int) (int, int) { return y, h - 1 - x },
+		{Rotate: 180}:                  func(x, y int) (int, int) { return w - 1 - x, h - 1 - y },
+		{Rotate: 270}:                  func(x, y int) (int, int) { return w - 1 - y, x },
+		{Flip: capture.FlipHorizontal}: func(x, y int) (int, int) { return w - 1 - x, y },
+		{Flip: capture.FlipVertical}:   func(x, y int) (int, int) { return x, h - 1 - y },
+		{Rotate: 90, Flip: capture.FlipHorizontal}: func(x, y int) (int, int) { return y, x },
+		{Rotate: 270, Flip: capture.FlipVertical}:  func(x, y int) (int, int) { return y, x },
+		{Rotate: 180, Flip: capture.FlipVertical}:  func(x, y int) (int, int) { return w - 1 - x, y },
 	} {
-		img := made(t, frame, Options{Format: format, Rotate: degrees, Quality: 100})
+		img := made(t, frame, Options{Format: format, Turn: turn, Quality: 100})
 		for y := range img.Bounds().Dy() {
 			for x := range img.Bounds().Dx() {
 				sx, sy := where(x, y)
 				got := int(color.GrayModel.Convert(img.At(x, y)).(color.Gray).Y)
 				if want := int(frame[sy*w+sx]); max(got-want, want-got) > 6 {
-					t.Fatalf("by %d: pixel %d,%d is %d, want %d", degrees, x, y, got, want)
+					t.Fatalf("by %+v: pixel %d,%d is %d, want %d", turn, x, y, got, want)
 				}
 			}
 		}
@@ -200,7 +205,7 @@ func TestMJPEG(t *testing.T) {
 		t.Fatal("the test takes no tables out")
 	}
 	painted := false
-	img := made(t, bare, Options{Format: format, Rotate: 90, Width: 90, Paint: func(i420 []byte, w, h int) error {
+	img := made(t, bare, Options{Format: format, Turn: capture.Turn{Rotate: 90}, Width: 90, Paint: func(i420 []byte, w, h int) error {
 		painted = w == 180 && h == 320 && len(i420) == 180*320*3/2
 		for i := range w * h / 2 {
 			i420[i] = 0
@@ -236,7 +241,8 @@ func TestWhatIsNoPictureIsAnError(t *testing.T) {
 		"cut short":     {file[:len(file)/2], Options{Format: format, Paint: hide}},
 		"nothing":       {nil, Options{Format: format, Paint: hide}},
 		"too short":     {make([]byte, 100), Options{Format: yuyv}},
-		"an odd turn":   {make([]byte, yuyv.SizeImage), Options{Format: yuyv, Rotate: 45}},
+		"an odd turn":   {make([]byte, yuyv.SizeImage), Options{Format: yuyv, Turn: capture.Turn{Rotate: 45}}},
+		"an odd flip":   {make([]byte, yuyv.SizeImage), Options{Format: yuyv, Turn: capture.Turn{Flip: "both"}}},
 		"a bad painter": {file, Options{Format: format, Paint: func([]byte, int, int) error { return image.ErrFormat }}},
 	} {
 		if _, err := new(Encoder).Encode(c.frame, c.o); err == nil {
@@ -253,7 +259,7 @@ func FuzzMJPEG(f *testing.F) {
 	f.Add(file[:200], 180)
 	f.Add([]byte{0xff, markerSOI, 0xff, 0xff, 0xff, markerSOS}, 270)
 	f.Fuzz(func(t *testing.T, frame []byte, rotate int) {
-		out, err := new(Encoder).Encode(frame, Options{Format: format, Rotate: rotate, Width: 32, Paint: func([]byte, int, int) error { return nil }})
+		out, err := new(Encoder).Encode(frame, Options{Format: format, Turn: capture.Turn{Rotate: rotate, Flip: capture.FlipHorizontal}, Width: 32, Paint: func([]byte, int, int) error { return nil }})
 		if err != nil {
 			return
 		}

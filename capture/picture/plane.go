@@ -83,25 +83,22 @@ func fromYCbCr(img *image.YCbCr) source {
 }
 
 // turn gives the source as it is after a turn, without touching a pixel.
-func (s source) turn(degrees int) (source, error) {
-	switch degrees {
-	case 0, 180:
-	case 90, 270:
-		s.width, s.height = s.height, s.width
-	default:
-		return source{}, fmt.Errorf("a turn by %d degrees is none of 0, 90, 180, 270", degrees)
+func (s source) turn(t capture.Turn) (source, error) {
+	if err := t.Validate(); err != nil {
+		return source{}, err
 	}
+	s.width, s.height = t.Upright(s.width, s.height)
 	for i, p := range s.planes {
 		if p.pix != nil {
-			s.planes[i] = p.turn(degrees)
+			s.planes[i] = p.rotate(t.Rotate).flip(t.Flip)
 		}
 	}
 	return s, nil
 }
 
-// turn moves the first pixel to another corner. A clockwise quarter turn brings the column x of the turned picture from the line
+// rotate moves the first pixel to another corner. A clockwise quarter turn brings the column x of the turned picture from the line
 // height-1-x.
-func (p plane) turn(degrees int) plane {
+func (p plane) rotate(degrees int) plane {
 	switch degrees {
 	case 90:
 		return plane{p.pix, -p.stride, p.step, p.height, p.width}
@@ -109,6 +106,16 @@ func (p plane) turn(degrees int) plane {
 		return plane{p.pix, -p.step, -p.stride, p.width, p.height}
 	case 270:
 		return plane{p.pix, p.stride, -p.step, p.height, p.width}
+	}
+	return p
+}
+
+func (p plane) flip(f capture.Flip) plane {
+	switch f {
+	case capture.FlipHorizontal:
+		p.step = -p.step
+	case capture.FlipVertical:
+		p.stride = -p.stride
 	}
 	return p
 }

@@ -103,7 +103,7 @@ func (l *Link) untold() *Stream {
 func (l *Link) introduce(s *Stream) *wire.OpenStream {
 	return &wire.OpenStream{
 		Generation: l.load.Generation, Stream: s.id, Name: s.opts.Name, Format: s.opts.Format,
-		Geometry: s.ring.Geometry(), Region: s.opts.Region, Rotate: s.opts.Rotate, Masks: s.opts.Masks,
+		Geometry: s.ring.Geometry(), Region: s.opts.Region, Turn: s.opts.Turn, Masks: s.opts.Masks,
 	}
 }
 

@@ -24,7 +24,7 @@ type StreamOptions struct {
 	Name   string // of the camera
 	Format capture.Format
 	Region [4]float64 // x1, y1, x2, y2 in 0..1: what the model looks at
-	Rotate int        // 0, 90, 180 or 270 degrees clockwise
+	Turn   capture.Turn
 	// Masks are painted in the copy of raw frames, so that no worker ever has what they hide, and by the worker after
 	// decoding for MJPEG: then Result.Pixels is not masked.
 	Masks [][]capture.Point
@@ -105,7 +105,7 @@ func (c *Client) OpenStream(o StreamOptions) (*Stream, error) {
 	var painter *mask.Painter
 	if o.Format.Pixel != capture.MJPEG && len(o.Masks) > 0 {
 		var err error
-		if painter, err = mask.New(o.Format, o.Rotate, o.Masks); err != nil {
+		if painter, err = mask.New(o.Format, o.Turn, o.Masks); err != nil {
 			return nil, fmt.Errorf("cannot open stream %s: %w", o.Name, err)
 		}
 	}

@@ -51,9 +51,9 @@ type Gate struct {
 	moved, passed time.Duration // when something moved, when a frame was let through
 }
 
-// New makes a gate for raw frames. Masks and region are in 0..1 of the upright frame, which is the sensor's turned by
-// rotate degrees clockwise; a cell that a mask touches, or that lies partly outside the region, does not count.
-func New(f capture.Format, rotate int, region [4]float64, masks [][]capture.Point) (*Gate, error) {
+// New makes a gate for raw frames. Masks and region are in 0..1 of the upright frame, which is the sensor's
+// turned; a cell that a mask touches, or that lies partly outside the region, does not count.
+func New(f capture.Format, turn capture.Turn, region [4]float64, masks [][]capture.Point) (*Gate, error) {
 	l, err := lumaOf(f)
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func New(f capture.Format, rotate int, region [4]float64, masks [][]capture.Poin
 	g.columns, g.across = spread(f.Width, across, 0, l.step)
 	g.lines, down = spread(f.Height, across, l.offset, f.Stride)
 	g.sums, g.background = make([]int32, g.across*down), make([]int32, g.across*down)
-	if g.counts, err = g.visible(f, rotate, region, masks); err != nil {
+	if g.counts, err = g.visible(f, turn, region, masks); err != nil {
 		return nil, err
 	}
 	return g, nil

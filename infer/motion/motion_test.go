@@ -89,7 +89,7 @@ func TestOpensForASmallThingThatMoves(t *testing.T) {
 	for _, pixel := range rawFormats() {
 		t.Run(pixel.String(), func(t *testing.T) {
 			r := newRoom(t, pixel, 322, 182) // the smallest of which every other pixel is looked at
-			g, err := New(r.format, 0, [4]float64{}, nil)
+			g, err := New(r.format, capture.Turn{}, [4]float64{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -116,7 +116,7 @@ func TestOpensForASmallThingThatMoves(t *testing.T) {
 
 func TestOpensWhileSomethingMovesSlowly(t *testing.T) {
 	r := newRoom(t, capture.YUYV, 322, 182)
-	g, err := New(r.format, 0, [4]float64{}, nil)
+	g, err := New(r.format, capture.Turn{}, [4]float64{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestOpensWhileSomethingMovesSlowly(t *testing.T) {
 
 func TestFollowsTheLight(t *testing.T) {
 	r := newRoom(t, capture.NV12, 320, 240)
-	g, err := New(r.format, 0, [4]float64{}, nil)
+	g, err := New(r.format, capture.Turn{}, [4]float64{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestFollowsTheLight(t *testing.T) {
 
 func TestLooksAgainAfterAWhile(t *testing.T) {
 	r := newRoom(t, capture.Grey, 64, 48)
-	g, err := New(r.format, 0, [4]float64{}, nil)
+	g, err := New(r.format, capture.Turn{}, [4]float64{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,14 @@ func TestMasksAndRegions(t *testing.T) {
 	corner := map[int][4]float64{
 		0: {0, 0, 0.5, 0.5}, 90: {0.5, 0, 1, 0.5}, 180: {0.5, 0.5, 1, 1}, 270: {0, 0.5, 0.5, 1},
 	}
+	flipped := map[capture.Turn][4]float64{
+		{Flip: capture.FlipHorizontal}: {0.5, 0, 1, 0.5}, {Flip: capture.FlipVertical}: {0, 0.5, 0.5, 1},
+		{Rotate: 90, Flip: capture.FlipHorizontal}: {0, 0, 0.5, 0.5},
+	}
 	for rotate, c := range corner {
+		flipped[capture.Turn{Rotate: rotate}] = c
+	}
+	for turn, c := range flipped {
 		polygon := []capture.Point{{c[0], c[1]}, {c[2], c[1]}, {c[2], c[3]}, {c[0], c[3]}}
 		for _, where := range []struct {
 			name   string
@@ -182,9 +189,9 @@ func TestMasksAndRegions(t *testing.T) {
 			{"masked", [4]float64{0, 0, 1, 1}, [][]capture.Point{polygon}, false},
 			{"region", c, nil, true},
 		} {
-			t.Run(fmt.Sprintf("%s-%d", where.name, rotate), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s-%v", where.name, turn), func(t *testing.T) {
 				r := newRoom(t, capture.YUYV, 320, 240)
-				g, err := New(r.format, rotate, where.region, where.masks)
+				g, err := New(r.format, turn, where.region, where.masks)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -204,7 +211,7 @@ func TestMasksAndRegions(t *testing.T) {
 func TestFramesOfEverySize(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {2, 2}, {3, 500}, {500, 3}, {1921, 1081}, {3840, 2160}} {
 		f := capture.Format{Pixel: capture.Grey, Width: size[0], Height: size[1]}.Packed()
-		g, err := New(f, 0, [4]float64{}, nil)
+		g, err := New(f, capture.Turn{}, [4]float64{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +227,7 @@ func TestFramesOfEverySize(t *testing.T) {
 			t.Errorf("%v: a short frame is dropped as if nothing moved", size)
 		}
 	}
-	if _, err := New(capture.Format{Pixel: capture.MJPEG, Width: 64, Height: 48}.Packed(), 0, [4]float64{}, nil); err == nil {
+	if _, err := New(capture.Format{Pixel: capture.MJPEG, Width: 64, Height: 48}.Packed(), capture.Turn{}, [4]float64{}, nil); err == nil {
 		t.Error("a gate for MJPEG was made")
 	}
 }
@@ -231,7 +238,7 @@ func BenchmarkMoving(b *testing.B) {
 		for _, pixel := range []capture.PixelFormat{capture.YUYV, capture.NV12} {
 			b.Run(fmt.Sprintf("%s/%s", size, pixel), func(b *testing.B) {
 				f := capture.Format{Pixel: pixel, Width: size.Width, Height: size.Height}.Packed()
-				g, err := New(f, 0, [4]float64{}, nil)
+				g, err := New(f, capture.Turn{}, [4]float64{}, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

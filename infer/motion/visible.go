@@ -6,15 +6,15 @@ import (
 )
 
 // visible finds the cells that no mask touches and that lie in the region: it paints a white frame as masks are painted,
-// so that both agree about polygons and rotations, and looks at what is left of it.
-func (g *Gate) visible(f capture.Format, rotate int, region [4]float64, masks [][]capture.Point) ([]bool, error) {
+// so that both agree about polygons and turns, and looks at what is left of it.
+func (g *Gate) visible(f capture.Format, turn capture.Turn, region [4]float64, masks [][]capture.Point) ([]bool, error) {
 	white := make([]byte, f.FrameBytes())
 	for i := range white {
 		white[i] = 255
 	}
 	hidden := append(outside(region), masks...)
 	if len(hidden) > 0 {
-		painter, err := mask.New(f, rotate, hidden)
+		painter, err := mask.New(f, turn, hidden)
 		if err != nil {
 			return nil, err
 		}

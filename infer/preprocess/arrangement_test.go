@@ -11,7 +11,7 @@ import (
 
 // arrangement is one way for a frame of 120x80 to go into an input of 60x50, the pixels worked out by hand.
 type arrangement struct {
-	rotate int
+	turn   capture.Turn
 	region [4]float64
 	seen   [4]int // the region's pixels of the upright frame
 	fit    infer.Fit
@@ -21,10 +21,10 @@ type arrangement struct {
 func arrangements() []arrangement {
 	lower := [4]float64{0.25, 0.5, 0.75, 1}
 	var out []arrangement
-	for _, rotate := range []int{0, 90, 180, 270} {
+	for _, turn := range turns() {
 		whole, part := [4]int{0, 0, 120, 80}, [4]int{30, 40, 90, 80}
 		centred, topLeft := [4]int{0, 5, 60, 45}, [4]int{0, 0, 60, 40}
-		if rotate%180 != 0 {
+		if turn.Sideways() {
 			whole, part = [4]int{0, 0, 80, 120}, [4]int{20, 60, 60, 120}
 			centred, topLeft = [4]int{13, 0, 46, 50}, [4]int{0, 0, 33, 50}
 		}
@@ -32,8 +32,8 @@ func arrangements() []arrangement {
 			infer.Stretch: {0, 0, 60, 50}, infer.Letterbox: centred, infer.LetterboxTopLeft: topLeft,
 		} {
 			out = append(out,
-				arrangement{rotate, [4]float64{}, whole, fit, target},
-				arrangement{rotate, lower, part, fit, target})
+				arrangement{turn, [4]float64{}, whole, fit, target},
+				arrangement{turn, lower, part, fit, target})
 		}
 	}
 	return out
@@ -45,7 +45,7 @@ func TestEveryArrangement(t *testing.T) {
 		src := smooth(f)
 		whole := decodeRaw(f, src)
 		for _, a := range arrangements() {
-			seen := whole.turn(a.rotate).crop(a.seen[0], a.seen[1], a.seen[2], a.seen[3]).
+			seen := whole.turn(a.turn).crop(a.seen[0], a.seen[1], a.seen[2], a.seen[3]).
 				resize(a.target[2]-a.target[0], a.target[3]-a.target[1])
 			for _, spec := range []infer.InputSpec{
 				{Layout: infer.NCHW, Order: infer.RGB},
@@ -54,10 +54,10 @@ func TestEveryArrangement(t *testing.T) {
 				{Layout: infer.NHWC, Order: infer.BGR},
 			} {
 				spec.Width, spec.Height, spec.Fit, spec.Pad = 60, 50, a.fit, 114
-				name := fmt.Sprintf("%s-rotate%d-%v-fit%d-layout%d-order%d",
-					pixel, a.rotate, a.seen, a.fit, spec.Layout, spec.Order)
+				name := fmt.Sprintf("%s-%v-%v-fit%d-layout%d-order%d",
+					pixel, a.turn, a.seen, a.fit, spec.Layout, spec.Order)
 				t.Run(name, func(t *testing.T) {
-					s := Stream{Format: f, Region: a.region, Rotate: a.rotate}
+					s := Stream{Format: f, Region: a.region, Turn: a.turn}
 					spec.Mean = [3]float32{123.675, 116.28, 103.53}
 					spec.Scale = [3]float32{1 / 58.395, 1 / 57.12, -1 / 57.375}
 					checkFloats(t, spec, s, src, seen.tensor(spec, a.target[0], a.target[1]))

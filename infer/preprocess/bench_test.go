@@ -40,7 +40,7 @@ func BenchmarkRun(b *testing.B) {
 			{"640-letterbox-nchw", unitSpec(640, infer.NCHW, infer.Letterbox), 0},
 		} {
 			b.Run(pixel.String()+"/"+in.name, func(b *testing.B) {
-				p := mustNew(b, in.spec, Stream{Format: f, Rotate: in.rotate})
+				p := mustNew(b, in.spec, Stream{Format: f, Turn: capture.Turn{Rotate: in.rotate}})
 				dst := make([]float32, 3*in.spec.Width*in.spec.Height)
 				for b.Loop() {
 					if err := p.Run(src, dst); err != nil {

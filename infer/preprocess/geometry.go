@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"vedette/capture"
 	"vedette/infer"
 )
 
@@ -16,20 +17,17 @@ func (r rect) height() int { return r.y1 - r.y0 }
 
 // geometry is which pixels of the upright frame go where in the model's input.
 type geometry struct {
-	width, height int  // the upright frame: as a person sees it, after rotation
+	width, height int  // the upright frame: as a person sees it, after its turn
 	region        rect // of the upright frame
 	target        rect // of the input
 }
 
 func newGeometry(spec infer.InputSpec, s Stream) (geometry, error) {
-	g := geometry{width: s.Format.Width, height: s.Format.Height}
-	switch s.Rotate {
-	case 0, 180:
-	case 90, 270:
-		g.width, g.height = g.height, g.width
-	default:
-		return g, fmt.Errorf("rotation of %d degrees is none of 0, 90, 180, 270", s.Rotate)
+	var g geometry
+	if err := s.Turn.Validate(); err != nil {
+		return g, err
 	}
+	g.width, g.height = s.Turn.Upright(s.Format.Width, s.Format.Height)
 	region := s.Region
 	if region == ([4]float64{}) {
 		region = [4]float64{0, 0, 1, 1}
@@ -98,10 +96,16 @@ type axis struct {
 
 // axes gives the sensor's horizontal and vertical axis. A quarter turn clockwise puts the sensor's pixel (x, y) at
 // upright (height-1-y, x).
-func (g geometry) axes(rotate int, scale float64) (horizontal, vertical axis) {
+func (g geometry) axes(turn capture.Turn, scale float64) (horizontal, vertical axis) {
 	x := axis{lo: g.region.x0, hi: g.region.x1, n: g.target.width(), scale: scale}
 	y := axis{lo: g.region.y0, hi: g.region.y1, n: g.target.height(), scale: scale}
-	switch rotate {
+	switch turn.Flip {
+	case capture.FlipHorizontal:
+		x = x.mirror(g.width)
+	case capture.FlipVertical:
+		y = y.mirror(g.height)
+	}
+	switch turn.Rotate {
 	case 90:
 		return y, x.mirror(g.width)
 	case 180:
@@ -113,7 +117,7 @@ func (g geometry) axes(rotate int, scale float64) (horizontal, vertical axis) {
 }
 
 func (a axis) mirror(size int) axis {
-	a.lo, a.hi, a.mirrored = size-a.hi, size-a.lo, true
+	a.lo, a.hi, a.mirrored = size-a.hi, size-a.lo, !a.mirrored
 	return a
 }
 

@@ -32,7 +32,7 @@ func TestPlacementOfCorners(t *testing.T) {
 		{infer.LetterboxTopLeft, half, 270, [4]float32{0, 0, 225, 400}},
 	} {
 		f := capture.Format{Pixel: capture.Grey, Width: 1280, Height: 720}.Packed()
-		p := mustNew(t, plain(400, 400, c.fit), Stream{Format: f, Region: c.region, Rotate: c.rotate})
+		p := mustNew(t, plain(400, 400, c.fit), Stream{Format: f, Region: c.region, Turn: capture.Turn{Rotate: c.rotate}})
 		got := p.Placement().Place(infer.Box{X1: c.filled[0], Y1: c.filled[1], X2: c.filled[2], Y2: c.filled[3]})
 		want := infer.Box{
 			X1: float32(c.region[0]), Y1: float32(c.region[1]), X2: float32(c.region[2]), Y2: float32(c.region[3]),
@@ -65,11 +65,18 @@ func TestPlacementFindsWhatIsSeen(t *testing.T) {
 		180: {X1: 1 - x2, Y1: 1 - y2, X2: 1 - x1, Y2: 1 - y1},
 		270: {X1: y1, Y1: 1 - x2, X2: y2, Y2: 1 - x1},
 	}
-	for rotate, want := range upright {
+	for _, turn := range turns() {
+		want := upright[turn.Rotate]
+		switch turn.Flip {
+		case capture.FlipHorizontal:
+			want.X1, want.X2 = 1-want.X2, 1-want.X1
+		case capture.FlipVertical:
+			want.Y1, want.Y2 = 1-want.Y2, 1-want.Y1
+		}
 		for _, fit := range []infer.Fit{infer.Stretch, infer.Letterbox, infer.LetterboxTopLeft} {
-			for _, region := range [][4]float64{{}, {0.1, 0.1, 0.9, 0.95}, {0.2, 0.2, 0.8, 0.75}} {
+			for _, region := range [][4]float64{{}, {0.1, 0.1, 0.9, 0.95}, {0.05, 0.2, 0.8, 0.75}} {
 				spec := plain(256, 256, fit)
-				p := mustNew(t, spec, Stream{Format: f, Region: region, Rotate: rotate})
+				p := mustNew(t, spec, Stream{Format: f, Region: region, Turn: turn})
 				dst := make([]float32, 3*256*256)
 				if err := p.Run(src, dst); err != nil {
 					t.Fatal(err)
@@ -77,7 +84,7 @@ func TestPlacementFindsWhatIsSeen(t *testing.T) {
 				got, tolerance := p.Placement().Place(bright(dst, 256)), 2/float64(256)
 				for _, d := range []float32{got.X1 - want.X1, got.Y1 - want.Y1, got.X2 - want.X2, got.Y2 - want.Y2} {
 					if math.Abs(float64(d)) > tolerance {
-						t.Fatalf("rotated by %d, fit %d, region %v: seen at %v, want %v", rotate, fit, region, got, want)
+						t.Fatalf("turned by %+v, fit %d, region %v: seen at %v, want %v", turn, fit, region, got, want)
 					}
 				}
 			}
@@ -127,7 +134,7 @@ func TestReadsOnlyTheFrame(t *testing.T) {
 		spec := plain(1+r.IntN(90), 1+r.IntN(90), infer.Fit(r.IntN(3)))
 		spec.Layout = infer.Layout(r.IntN(2))
 		a, b, c, d := r.Float64(), r.Float64(), r.Float64(), r.Float64()
-		s := Stream{Format: f, Rotate: 90 * r.IntN(4), Region: [4]float64{min(a, b), min(c, d), max(a, b), max(c, d)}}
+		s := Stream{Format: f, Turn: turns()[r.IntN(len(turns()))], Region: [4]float64{min(a, b), min(c, d), max(a, b), max(c, d)}}
 		t.Run(fmt.Sprintf("%s-%dx%d-to-%dx%d", pixel, f.Width, f.Height, spec.Width, spec.Height), func(t *testing.T) {
 			src := guarded(t, f.FrameBytes())
 			for k := range src {

@@ -57,7 +57,7 @@ func newDecoder(s Stream, g geometry) (*decoder, error) {
 	d := &decoder{format: s.Format, divisor: divisor(s.Format, g)}
 	d.width, d.height = ceilDiv(s.Format.Width, d.divisor), ceilDiv(s.Format.Height, d.divisor)
 	var err error
-	if d.painter, err = mask.NewOnGrid(d.grid(), s.Rotate, s.Masks); err != nil {
+	if d.painter, err = mask.NewOnGrid(d.grid(), s.Turn, s.Masks); err != nil {
 		return nil, err
 	}
 	d.picture = make([]byte, 3*d.width*d.height)

@@ -218,7 +218,7 @@ func TestSmallerJPEG(t *testing.T) {
 	} {
 		src, m := encode(t, c.width, c.height)
 		s := jpegStream(c.width, c.height)
-		s.Region, s.Rotate = c.region, c.rotate
+		s.Region, s.Turn.Rotate = c.region, c.rotate
 		p := mustNew(t, c.spec, s)
 		if p.decoder.divisor != c.divisor {
 			t.Errorf("%dx%d for %dx%d: decoded at 1/%d, want 1/%d",
@@ -235,7 +235,7 @@ func TestSmallerJPEG(t *testing.T) {
 				pixels = append(pixels, px.R, px.G, px.B)
 			}
 		}
-		want := run(t, c.spec, Stream{Format: raw, Region: c.region, Rotate: c.rotate}, pixels)
+		want := run(t, c.spec, Stream{Format: raw, Region: c.region, Turn: capture.Turn{Rotate: c.rotate}}, pixels)
 		sum := 0.0
 		for i := range got {
 			sum += math.Abs(float64(got[i] - want[i]))
@@ -251,10 +251,10 @@ func TestSmallerJPEG(t *testing.T) {
 func TestMaskedJPEG(t *testing.T) {
 	src, _ := encode(t, 640, 480)
 	for _, size := range []int{480, 160, 50} {
-		for _, rotate := range []int{0, 90, 180, 270} {
+		for _, turn := range turns() {
 			spec := plain(size, size, infer.Stretch)
 			s := jpegStream(640, 480)
-			s.Rotate = rotate
+			s.Turn = turn
 			plainly := run(t, spec, s, src)
 			// The upright frame's right half, and a triangle at its top left.
 			s.Masks = [][]capture.Point{{{0.5, 0}, {1, 0}, {1, 1}, {0.5, 1}}, {{0, 0}, {0.2, 0}, {0, 0.2}}}
@@ -265,11 +265,11 @@ func TestMaskedJPEG(t *testing.T) {
 				switch {
 				case x > 0.5+edge || x+y < 0.2-2*edge:
 					if masked[i] != 0 {
-						t.Fatalf("at %.3f, %.3f, rotated by %d: %v, want black", x, y, rotate, masked[i])
+						t.Fatalf("at %.3f, %.3f, turned by %+v: %v, want black", x, y, turn, masked[i])
 					}
 				case x < 0.5-2*edge && x+y > 0.2+3*edge:
 					if masked[i] != plainly[i] {
-						t.Fatalf("at %.3f, %.3f, rotated by %d: %v, without masks %v", x, y, rotate, masked[i], plainly[i])
+						t.Fatalf("at %.3f, %.3f, turned by %+v: %v, without masks %v", x, y, turn, masked[i], plainly[i])
 					}
 				}
 			}

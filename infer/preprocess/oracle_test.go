@@ -133,7 +133,7 @@ func compareWithAnswer(t *testing.T, c oracleCase) float64 {
 			Region: [4]float64{
 				float64(c.Region[0]) / w, float64(c.Region[1]) / h, float64(c.Region[2]) / w, float64(c.Region[3]) / h,
 			},
-			Rotate: c.Rotate,
+			Turn: capture.Turn{Rotate: c.Rotate},
 		})
 	if err != nil {
 		t.Fatal(err)

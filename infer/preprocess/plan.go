@@ -19,6 +19,7 @@ import (
 	"math"
 	"unsafe"
 
+	"vedette/capture"
 	"vedette/infer"
 )
 
@@ -30,11 +31,11 @@ type plan struct {
 	freed []unsafe.Pointer
 }
 
-func newPlan(spec infer.InputSpec, g geometry, rotate int, l layout, t transform) (*plan, error) {
+func newPlan(spec infer.InputSpec, g geometry, turn capture.Turn, l layout, t transform) (*plan, error) {
 	p := &plan{bytes: l.bytes, avx2: C.vp_has_avx2() != 0}
 	p.c = &alloc[C.vp_plan](p, 1)[0]
-	p.setTables(g, rotate, l)
-	p.setTensor(spec, g, rotate)
+	p.setTables(g, turn, l)
+	p.setTensor(spec, g, turn)
 	if err := p.setColour(spec, t); err != nil {
 		p.close()
 		return nil, err
@@ -60,8 +61,8 @@ func (p *plan) close() {
 	p.c, p.freed = nil, nil
 }
 
-func (p *plan) setTables(g geometry, rotate int, l layout) {
-	horizontal, vertical := g.axes(rotate, l.scale)
+func (p *plan) setTables(g geometry, turn capture.Turn, l layout) {
+	horizontal, vertical := g.axes(turn, l.scale)
 	c := p.c
 	c.layout, c.packed = l.kind, l.packed
 	c.grid_w, c.grid_h = C.int32_t(horizontal.n), C.int32_t(vertical.n)
@@ -140,7 +141,7 @@ func lines(t tap) (first, second, weight C.int32_t) {
 }
 
 // setTensor says where the grid's values go. A quarter turn makes the grid's rows the tensor's columns.
-func (p *plan) setTensor(spec infer.InputSpec, g geometry, rotate int) {
+func (p *plan) setTensor(spec infer.InputSpec, g geometry, turn capture.Turn) {
 	c := p.c
 	value, channel := 1, spec.Width*spec.Height
 	if spec.Layout == infer.NHWC {
@@ -152,7 +153,7 @@ func (p *plan) setTensor(spec infer.InputSpec, g geometry, rotate int) {
 		c.channel[k] = C.size_t(rgbOf(spec.Order, k) * channel)
 	}
 	c.col_step, c.row_step = C.size_t(value), C.size_t(line)
-	if rotate%180 != 0 {
+	if turn.Sideways() {
 		c.col_step, c.row_step = c.row_step, c.col_step
 	} else if spec.Layout == infer.NHWC {
 		c.interleaved = 1

@@ -19,15 +19,15 @@ var ErrDamaged = errors.New("damaged picture")
 const maxInput = 8192
 
 // Stream is what frames of one stream have in common. Region and masks are in 0..1 of the upright frame: the sensor's
-// after rotation, as a person sees it. So are the boxes that Placement gives.
+// after its turn, as a person sees it. So are the boxes that Placement gives.
 type Stream struct {
 	// Format is the frames' format. Matrix and range count for the raw YCbCr formats; JPEG is BT.601 with full range
 	// (JFIF), grey and RGB are taken as they are.
 	Format capture.Format
 	// Region is x1, y1, x2, y2 of what the model looks at, rounded to whole pixels; all 0 means the whole frame.
 	Region [4]float64
-	// Rotate is 0, 90, 180 or 270 degrees clockwise.
-	Rotate int
+	// Turn brings the sensor's picture upright.
+	Turn capture.Turn
 	// Masks are polygons that are painted black in MJPEG frames after decoding. Raw frames are masked by whoever writes
 	// them into the ring, with package mask.
 	Masks [][]capture.Point
@@ -86,7 +86,7 @@ func newPreprocessor(spec infer.InputSpec, s Stream) (*Preprocessor, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.plan, err = newPlan(spec, g, s.Rotate, l, t)
+	p.plan, err = newPlan(spec, g, s.Turn, l, t)
 	return p, err
 }
 

@@ -270,7 +270,8 @@ func TestNewRejects(t *testing.T) {
 		want   string
 	}{
 		"format":       {func(_ *infer.InputSpec, s *Stream) { s.Format.Stride = 3 }, "stride"},
-		"rotation":     {func(_ *infer.InputSpec, s *Stream) { s.Rotate = 45 }, "rotation of 45"},
+		"rotation":     {func(_ *infer.InputSpec, s *Stream) { s.Turn.Rotate = 45 }, "rotation of 45"},
+		"flip":         {func(_ *infer.InputSpec, s *Stream) { s.Turn.Flip = "both" }, "flip \"both\" is neither"},
 		"region":       {func(_ *infer.InputSpec, s *Stream) { s.Region = [4]float64{0.5, 0, 0.5, 1} }, "region"},
 		"region NaN":   {func(_ *infer.InputSpec, s *Stream) { s.Region = [4]float64{math.NaN(), 0, 1, 1} }, "region"},
 		"region large": {func(_ *infer.InputSpec, s *Stream) { s.Region = [4]float64{0, 0, 1.1, 1} }, "region"},

@@ -80,9 +80,20 @@ func decodeRaw(f capture.Format, b []byte) picture {
 	return p
 }
 
-// turn turns a picture by quarter turns clockwise, one after the other.
-func (p picture) turn(degrees int) picture {
-	for ; degrees > 0; degrees -= 90 {
+// turns are all that a camera may be configured with.
+func turns() []capture.Turn {
+	var all []capture.Turn
+	for _, rotate := range []int{0, 90, 180, 270} {
+		for _, flip := range []capture.Flip{capture.NoFlip, capture.FlipHorizontal, capture.FlipVertical} {
+			all = append(all, capture.Turn{Rotate: rotate, Flip: flip})
+		}
+	}
+	return all
+}
+
+// turn turns a picture by quarter turns clockwise, one after the other, and flips it.
+func (p picture) turn(t capture.Turn) picture {
+	for degrees := t.Rotate; degrees > 0; degrees -= 90 {
 		out := newPicture(p.height, p.width)
 		for y := range out.height {
 			for x := range out.width {
@@ -91,7 +102,20 @@ func (p picture) turn(degrees int) picture {
 		}
 		p = out
 	}
-	return p
+	out := newPicture(p.width, p.height)
+	for y := range out.height {
+		for x := range out.width {
+			switch t.Flip {
+			case capture.FlipHorizontal:
+				out.pix[y*out.width+x] = p.at(p.width-1-x, y)
+			case capture.FlipVertical:
+				out.pix[y*out.width+x] = p.at(x, p.height-1-y)
+			default:
+				out.pix[y*out.width+x] = p.at(x, y)
+			}
+		}
+	}
+	return out
 }
 
 func (p picture) crop(x0, y0, x1, y1 int) picture {

@@ -30,7 +30,7 @@ func messages() []Message {
 			Format: capture.Format{
 				Pixel: capture.YUYV, Width: 1280, Height: 720, Matrix: capture.BT709, Interval: time.Second / 30,
 			}.Packed(),
-			Geometry: ring.Geometry{Slots: 4, SlotSize: 1 << 20}, Region: [4]float64{0, 0.25, 1, 1}, Rotate: 180,
+			Geometry: ring.Geometry{Slots: 4, SlotSize: 1 << 20}, Region: [4]float64{0, 0.25, 1, 1}, Turn: capture.Turn{Rotate: 180, Flip: capture.FlipVertical},
 			Masks: [][]capture.Point{{{0, 0}, {1, 0}, {1, 1}}},
 		},
 		&CloseStream{Generation: 3, Stream: 9},

@@ -105,7 +105,7 @@ type OpenStream struct {
 	Format     capture.Format    `json:"format"`
 	Geometry   ring.Geometry     `json:"geometry"`
 	Region     [4]float64        `json:"region"` // x1, y1, x2, y2 in 0..1
-	Rotate     int               `json:"rotate"` // 0, 90, 180 or 270 degrees clockwise
+	Turn       capture.Turn      `json:"turn"`
 	Masks      [][]capture.Point `json:"masks"`
 }
 

@@ -189,7 +189,7 @@ func (e *engine) open(m *wire.OpenStream, file *os.File) {
 		return
 	}
 	pre, err := preprocess.New(e.spec, preprocess.Stream{
-		Format: m.Format, Region: m.Region, Rotate: m.Rotate, Masks: m.Masks,
+		Format: m.Format, Region: m.Region, Turn: m.Turn, Masks: m.Masks,
 	})
 	if err != nil {
 		e.log.Error("stream cannot be opened", "camera", m.Name, "error", err)

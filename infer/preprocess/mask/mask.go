@@ -2,6 +2,7 @@
 package mask
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,19 +23,19 @@ type fill struct {
 }
 
 // New makes a painter for raw frames. Polygons have at least three points, in 0..1 of the upright frame, which is the
-// sensor's turned by rotate degrees clockwise; where one crosses itself, everything it goes round is inside.
+// sensor's turned; where one crosses itself, everything it goes round is inside.
 // An MJPEG frame is masked after decoding, by the one who decodes it.
-func New(f capture.Format, rotate int, polygons [][]capture.Point) (*Painter, error) {
+func New(f capture.Format, turn capture.Turn, polygons [][]capture.Point) (*Painter, error) {
 	g, err := GridOf(f)
 	if err != nil {
 		return nil, err
 	}
-	return NewOnGrid(g, rotate, polygons)
+	return NewOnGrid(g, turn, polygons)
 }
 
 // NewOnGrid makes a painter for pictures that lie in memory as the grid says.
-func NewOnGrid(g Grid, rotate int, polygons [][]capture.Point) (*Painter, error) {
-	if err := Validate(polygons); err != nil {
+func NewOnGrid(g Grid, turn capture.Turn, polygons [][]capture.Point) (*Painter, error) {
+	if err := errors.Join(Validate(polygons), turn.Validate()); err != nil {
 		return nil, err
 	}
 	columns := (g.Width + g.CellWidth - 1) / g.CellWidth
@@ -44,11 +45,8 @@ func NewOnGrid(g Grid, rotate int, polygons [][]capture.Point) (*Painter, error)
 	for _, polygon := range polygons {
 		var o outline
 		for _, p := range polygon {
-			x, y, err := toSensor(p, rotate)
-			if err != nil {
-				return nil, err
-			}
-			o = append(o, [2]float64{x * sx, y * sy})
+			at := turn.ToSensor(p)
+			o = append(o, [2]float64{at[0] * sx, at[1] * sy})
 		}
 		outlines = append(outlines, o)
 	}
@@ -125,19 +123,4 @@ func (g Grid) blackLines(columns int) [][]byte {
 		lines = append(lines, slices.Repeat(p.Black, columns))
 	}
 	return lines
-}
-
-// toSensor takes a point of the upright frame to the sensor's.
-func toSensor(p capture.Point, rotate int) (x, y float64, err error) {
-	switch rotate {
-	case 0:
-		return p[0], p[1], nil
-	case 90:
-		return p[1], 1 - p[0], nil
-	case 180:
-		return 1 - p[0], 1 - p[1], nil
-	case 270:
-		return 1 - p[1], p[0], nil
-	}
-	return 0, 0, fmt.Errorf("rotation of %d degrees is none of 0, 90, 180, 270", rotate)
 }

@@ -49,9 +49,9 @@ func bytesOf(f capture.Format, x, y int) map[int]byte {
 	return map[int]byte{line + 3*x: 0, line + 3*x + 1: 0, line + 3*x + 2: 0}
 }
 
-func paint(t *testing.T, f capture.Format, rotate int, polygons ...[]capture.Point) []byte {
+func paint(t *testing.T, f capture.Format, turn capture.Turn, polygons ...[]capture.Point) []byte {
 	t.Helper()
-	p, err := New(f, rotate, polygons)
+	p, err := New(f, turn, polygons)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestRectangleOnWholeBlocks(t *testing.T) {
 	for _, span := range []capture.Range{capture.Limited, capture.Full} {
 		for _, f := range formats(40, 20) {
 			f.Range = span
-			frame := paint(t, f, 0, []capture.Point{{0.1, 0.2}, {0.7, 0.2}, {0.7, 0.8}, {0.1, 0.8}})
+			frame := paint(t, f, capture.Turn{}, []capture.Point{{0.1, 0.2}, {0.7, 0.2}, {0.7, 0.8}, {0.1, 0.8}})
 			for y := range 20 {
 				for x := range 40 {
 					inside := x >= 4 && x < 28 && y >= 4 && y < 16
@@ -119,32 +119,38 @@ func TestEveryTouchedPixelIsBlack(t *testing.T) {
 				polygon[k][0] = 0.4 + polygon[k][0]/100
 			}
 		}
-		rotate := 90 * (i % 4)
-		frame := paint(t, f, rotate, polygon)
+		turn := capture.Turn{Rotate: 90 * (i % 4), Flip: []capture.Flip{capture.NoFlip, capture.FlipHorizontal, capture.FlipVertical}[i/4%3]}
+		frame := paint(t, f, turn, polygon)
 		x0, y0, x1, y1 := 1.0, 1.0, 0.0, 0.0
 		for _, p := range polygon {
-			x, y := sensor(p[0], p[1], rotate)
+			x, y := sensor(p[0], p[1], turn)
 			x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
 		}
 		for range 20000 {
 			u, v := r.Float64(), r.Float64()
-			x, y := sensor(u, v, rotate)
+			x, y := sensor(u, v, turn)
 			px, py := min(int(x*36), 35), min(int(y*28), 27)
 			if inside(polygon, u, v) && !black(frame, f, px, py) {
-				t.Fatalf("%s rotated by %d, polygon %v: pixel %d, %d is touched at %.4f, %.4f and shows",
-					f.Pixel, rotate, polygon, px, py, u, v)
+				t.Fatalf("%s turned by %+v, polygon %v: pixel %d, %d is touched at %.4f, %.4f and shows",
+					f.Pixel, turn, polygon, px, py, u, v)
 			}
 			far := x < x0-3./36 || x > x1+3./36 || y < y0-3./28 || y > y1+3./28
 			if far && !untouched(frame, f, px, py) {
-				t.Fatalf("%s rotated by %d, polygon %v: pixel %d, %d is far away and painted", f.Pixel, rotate, polygon, px, py)
+				t.Fatalf("%s turned by %+v, polygon %v: pixel %d, %d is far away and painted", f.Pixel, turn, polygon, px, py)
 			}
 		}
 	}
 }
 
-// sensor undoes the rotation of an upright point: quarter turns anticlockwise, one after the other.
-func sensor(x, y float64, rotate int) (float64, float64) {
-	for ; rotate > 0; rotate -= 90 {
+// sensor undoes the turn of an upright point: the flip, then quarter turns anticlockwise, one after the other.
+func sensor(x, y float64, turn capture.Turn) (float64, float64) {
+	switch turn.Flip {
+	case capture.FlipHorizontal:
+		x = 1 - x
+	case capture.FlipVertical:
+		y = 1 - y
+	}
+	for rotate := turn.Rotate; rotate > 0; rotate -= 90 {
 		x, y = y, 1-x
 	}
 	return x, y
@@ -165,7 +171,7 @@ func inside(polygon []capture.Point, x, y float64) bool {
 func TestWholeFrame(t *testing.T) {
 	for _, f := range formats(14, 10) {
 		for _, rotate := range []int{0, 90, 180, 270} {
-			frame := paint(t, f, rotate, []capture.Point{{0, 0}, {1, 0}, {1, 1}, {0, 1}})
+			frame := paint(t, f, capture.Turn{Rotate: rotate}, []capture.Point{{0, 0}, {1, 0}, {1, 1}, {0, 1}})
 			for y := range f.Height {
 				for x := range f.Width {
 					if !black(frame, f, x, y) {
@@ -187,9 +193,9 @@ func TestCrossingAndOverlapping(t *testing.T) {
 	}
 	square := []capture.Point{{0.4, 0.4}, {0.6, 0.4}, {0.6, 0.6}, {0.4, 0.6}}
 	for name, frame := range map[string][]byte{
-		"star":     paint(t, f, 0, star),
-		"twice":    paint(t, f, 0, square, square),
-		"reversed": paint(t, f, 0, square, []capture.Point{square[3], square[2], square[1], square[0]}),
+		"star":     paint(t, f, capture.Turn{}, star),
+		"twice":    paint(t, f, capture.Turn{}, square, square),
+		"reversed": paint(t, f, capture.Turn{}, square, []capture.Point{square[3], square[2], square[1], square[0]}),
 	} {
 		if !black(frame, f, 50, 50) {
 			t.Errorf("%s: the middle shows", name)
@@ -201,20 +207,20 @@ func TestRejects(t *testing.T) {
 	f := capture.Format{Pixel: capture.YUYV, Width: 16, Height: 16}.Packed()
 	square := []capture.Point{{0, 0}, {1, 0}, {1, 1}}
 	for want, try := range map[string]func() error{
-		"has 2 points":   func() error { return newError(f, 0, square[:2]) },
-		"outside 0..1":   func() error { return newError(f, 0, []capture.Point{{0, 0}, {2, 0}, {1, 1}}) },
-		"point [NaN 0]":  func() error { return newError(f, 0, []capture.Point{{0, 0}, {math.NaN(), 0}, {1, 1}}) },
-		"rotation of 45": func() error { return newError(f, 45, square) },
+		"has 2 points":   func() error { return newError(f, capture.Turn{}, square[:2]) },
+		"outside 0..1":   func() error { return newError(f, capture.Turn{}, []capture.Point{{0, 0}, {2, 0}, {1, 1}}) },
+		"point [NaN 0]":  func() error { return newError(f, capture.Turn{}, []capture.Point{{0, 0}, {math.NaN(), 0}, {1, 1}}) },
+		"rotation of 45": func() error { return newError(f, capture.Turn{Rotate: 45}, square) },
 		"mjpeg frames before they are decoded": func() error {
-			return newError(capture.Format{Pixel: capture.MJPEG, Width: 16, Height: 16}.Packed(), 0, square)
+			return newError(capture.Format{Pixel: capture.MJPEG, Width: 16, Height: 16}.Packed(), capture.Turn{}, square)
 		},
 		"stride": func() error {
 			bad := f
 			bad.Stride = 1
-			return newError(bad, 0, square)
+			return newError(bad, capture.Turn{}, square)
 		},
 		"frame of 511 bytes: the format has 512": func() error {
-			p, err := New(f, 0, nil)
+			p, err := New(f, capture.Turn{}, nil)
 			if err != nil {
 				return fmt.Errorf("unexpected: %w", err)
 			}
@@ -227,14 +233,14 @@ func TestRejects(t *testing.T) {
 	}
 }
 
-func newError(f capture.Format, rotate int, polygon []capture.Point) error {
-	_, err := New(f, rotate, [][]capture.Point{polygon})
+func newError(f capture.Format, turn capture.Turn, polygon []capture.Point) error {
+	_, err := New(f, turn, [][]capture.Point{polygon})
 	return err
 }
 
 func TestPaintAllocatesNothing(t *testing.T) {
 	f := capture.Format{Pixel: capture.NV12, Width: 640, Height: 480}.Packed()
-	p, err := New(f, 0, [][]capture.Point{{{0.1, 0.1}, {0.9, 0.2}, {0.5, 0.9}}})
+	p, err := New(f, capture.Turn{}, [][]capture.Point{{{0.1, 0.1}, {0.9, 0.2}, {0.5, 0.9}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +257,7 @@ func TestPaintAllocatesNothing(t *testing.T) {
 func BenchmarkPaint(b *testing.B) {
 	for _, f := range formats(1280, 720) {
 		b.Run(f.Pixel.String(), func(b *testing.B) {
-			p, err := New(f, 0, [][]capture.Point{{{0.1, 0.1}, {0.9, 0.2}, {0.5, 0.9}}})
+			p, err := New(f, capture.Turn{}, [][]capture.Point{{{0.1, 0.1}, {0.9, 0.2}, {0.5, 0.9}}})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -152,6 +152,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"tracking", "track: {low: 2, timeout: 0s}\n", []string{"f.yaml:1:14: track.low: score 2 is outside 0..1", "track.timeout: 0s"}},
 		{"rate that is no number", small + "    rate: .nan\n", []string{"f.yaml:6:", "cameras[0].rate: NaN"}},
 		{"rotate", small + "    rotate: 45\n", []string{"f.yaml:6:13: cameras[0].rotate: 45 is not 0, 90, 180 or 270"}},
+		{"flip", small + "    flip: both\n", []string{"f.yaml:6:11: cameras[0].flip: flip \"both\" is neither horizontal nor vertical"}},
 		{"motion of MJPEG", "cameras:\n  - name: a\n    source: {v4l2: {}}\n    motion: {enabled: true}\n", []string{"cameras[0].motion.enabled: ", "leave mjpeg out"}},
 		{"provider", "infer: {providers: [gpu]}\n", []string{`f.yaml:1:21: infer.providers[0]: "gpu" is none of`}},
 		{"threshold", "infer: {thresholds: {person: 4}}\n", []string{"infer.thresholds.person: score 4 is outside 0..1"}},

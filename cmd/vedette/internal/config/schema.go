@@ -26,6 +26,8 @@ func Schema() *jsonschema.Schema {
 					names.Enum = append(names.Enum, p.String())
 				}
 				return names
+			case reflect.TypeFor[capture.Flip]():
+				return &jsonschema.Schema{Type: "string", Enum: []any{capture.NoFlip, capture.FlipHorizontal, capture.FlipVertical}}
 			}
 			return nil
 		},

@@ -91,14 +91,14 @@ func (c *camera) Opened(format capture.Format) error {
 	}
 	c.view = view
 	if c.config.Motion.Enabled {
-		gate, err := motion.New(format, c.config.Rotate, c.config.Region, c.config.Masks)
+		gate, err := motion.New(format, c.config.Turn(), c.config.Region, c.config.Masks)
 		if err != nil {
 			return fmt.Errorf("cannot open a stream for camera %s: %w", c.config.Name, err)
 		}
 		c.gate = gate
 	}
 	stream, err := c.client.OpenStream(client.StreamOptions{
-		Name: c.config.Name, Format: format, Region: c.config.Region, Rotate: c.config.Rotate,
+		Name: c.config.Name, Format: format, Region: c.config.Region, Turn: c.config.Turn(),
 		Masks: c.config.Masks, Rate: c.config.Rate, Handle: c.handle,
 	})
 	if err != nil {

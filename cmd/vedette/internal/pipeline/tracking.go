@@ -45,7 +45,7 @@ func (f frameTime) at(monotonic time.Duration) time.Time { return f.wall.Add(mon
 
 func (p *Pipeline) newTracking(camera capture.Camera) *tracking {
 	t := &tracking{
-		camera: camera.Name, rotated: camera.Rotate%180 != 0, publish: p.publishEvents, count: p.announcer.count,
+		camera: camera.Name, rotated: camera.Turn().Sideways(), publish: p.publishEvents, count: p.announcer.count,
 	}
 	t.renew(camera, p.config())
 	return t

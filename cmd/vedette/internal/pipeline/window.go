@@ -54,8 +54,8 @@ type brokerDocument struct {
 
 // cameraDocument is a camera as it is configured, without its source: that may name hosts.
 type cameraDocument struct {
-	Name   string          `json:"name"`
-	Rotate int             `json:"rotate"`
+	Name string `json:"name"`
+	capture.Turn
 	Region capture.Region  `json:"region"`
 	Masks  json.RawMessage `json:"masks"` // this and what follows with the configuration's own keys
 	Zones  json.RawMessage `json:"zones"`
@@ -89,7 +89,7 @@ func (p *Pipeline) cameraDocuments() []cameraDocument {
 	documents := []cameraDocument{}
 	for _, cam := range p.list() {
 		c := cam.config
-		documents = append(documents, cameraDocument{c.Name, c.Rotate, c.Region, asConfigured(c.Masks), asConfigured(c.Zones), asConfigured(c.Lines)})
+		documents = append(documents, cameraDocument{c.Name, c.Turn(), c.Region, asConfigured(c.Masks), asConfigured(c.Zones), asConfigured(c.Lines)})
 	}
 	return documents
 }
@@ -149,13 +149,13 @@ type view struct {
 
 // newView fails where a raw format's masks cannot be painted. Where those of MJPEG frames cannot, no frame is shown.
 func newView(config capture.Camera, format capture.Format) (*view, error) {
-	v := &view{name: config.Name, options: picture.Options{Format: format, Rotate: config.Rotate}}
+	v := &view{name: config.Name, options: picture.Options{Format: format, Turn: config.Turn()}}
 	if len(config.Masks) == 0 {
 		return v, nil
 	}
 	if format.Pixel != capture.MJPEG {
 		var err error
-		v.masked, err = mask.New(format, config.Rotate, config.Masks)
+		v.masked, err = mask.New(format, config.Turn(), config.Masks)
 		return v, err
 	}
 	v.options.Paint = paintUpright(config, format)
@@ -164,12 +164,9 @@ func newView(config capture.Camera, format capture.Format) (*view, error) {
 
 // paintUpright paints a camera's masks into upright pictures in I420, full range.
 func paintUpright(config capture.Camera, format capture.Format) func(i420 []byte, width, height int) error {
-	width, height := format.Width, format.Height
-	if config.Rotate == 90 || config.Rotate == 270 {
-		width, height = height, width
-	}
+	width, height := config.Turn().Upright(format.Width, format.Height)
 	upright := capture.Format{Pixel: capture.I420, Width: width, Height: height, Range: capture.Full}
-	painter, err := mask.New(upright.Packed(), 0, config.Masks)
+	painter, err := mask.New(upright.Packed(), capture.Turn{}, config.Masks)
 	return func(i420 []byte, w, h int) error {
 		switch {
 		case err != nil:
