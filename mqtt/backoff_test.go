@@ -3,20 +3,34 @@ package mqtt
 import (
 	"errors"
 	"fmt"
+	"io"
+	"slices"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
+// try is a connection, or a try to make one.
+type try struct {
+	lasted time.Duration
+	err    error
+}
+
 func TestBackoff(t *testing.T) {
 	dead := errors.New("connection refused")
 	refused := fmt.Errorf("cannot connect: %w", packets.ErrorRefusedBadUsernameOrPassword)
 	barred := fmt.Errorf("cannot connect: %w", packets.ErrorRefusedNotAuthorised)
-	type try struct {
-		lasted time.Duration
-		err    error
+	hangUp := fmt.Errorf("%w: %w", errLost, io.EOF)
+	reset := fmt.Errorf("%w: %w", errLost, syscall.ECONNRESET)
+	fight := slices.Repeat([]try{{mostBackoff, hangUp}}, 20)
+	for name, err := range map[string]error{"nothing": nil, "a refusal": dead, "a hang-up before": io.EOF} {
+		if hungUp(err) {
+			t.Errorf("%s is a connection that was hung up on", name)
+		}
 	}
+
 	tests := map[string]struct {
 		tries       []try // the wait after the last of them is
 		least, most time.Duration
@@ -25,7 +39,11 @@ func TestBackoff(t *testing.T) {
 		"second":                            {[]try{{0, dead}, {0, dead}}, 0, 2 * leastBackoff},
 		"fourth":                            {[]try{{0, dead}, {0, dead}, {0, dead}, {0, dead}}, 0, 8 * leastBackoff},
 		"twentieth":                         {make([]try, 20), 0, mostBackoff},
-		"after a good connection":           {append(make([]try, 20), try{time.Hour, dead}), 0, leastBackoff},
+		"after a good connection":           {append(make([]try, 20), try{time.Hour, dead}), 0, spread},
+		"twice after a good connection":     {[]try{{time.Hour, dead}, {0, dead}}, 0, 2 * spread},
+		"of two with one client id":         {fight, 0, mostBackoff},
+		"of two, reset":                     {append(fight[:19:19], try{quarrel, reset}), 0, mostBackoff},
+		"when the other has gone":           {append(fight[:20:20], try{quarrel + 1, hangUp}), 0, spread},
 		"after a short connection":          {append(make([]try, 20), try{proven, dead}), 0, mostBackoff},
 		"wrong password":                    {[]try{{0, refused}}, mostBackoff / 2, mostBackoff},
 		"not let in":                        {[]try{{0, barred}}, mostBackoff / 2, mostBackoff},

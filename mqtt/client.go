@@ -70,6 +70,9 @@ type Status struct {
 	Queued    int      // but for events
 	Dropped   uint64   // messages that were given up, but for events
 	Denied    []string // filters of subscriptions that the broker does not grant
+	HangUps   uint64   // connections that the broker, or something before it, has ended
+	Disputed  int      // how many of them in a row, where another client may have the same client id; 0: nothing points to it
+	ClientID  string   // of the options
 	Published uint64   // messages that reached the connection; with QoS 1, that were acknowledged
 	Outbox    outbox.Status
 }
@@ -123,7 +126,7 @@ func (c *Client) Status() Status {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.status
-	s.Queued, s.Dropped, s.Outbox = queued, s.Dropped+dropped, c.outbox.Status()
+	s.Queued, s.Dropped, s.Outbox, s.ClientID = queued, s.Dropped+dropped, c.outbox.Status(), c.opts.ClientID
 	return s
 }
 
@@ -174,6 +177,9 @@ func (c *Client) keepConnected(ctx context.Context) error {
 		}
 		wait := backoff.after(time.Since(began), err)
 		c.change(func(s *Status) { s.LastError = err.Error() })
+		if hungUp(err) {
+			c.hungUp(broker, backoff.hangUps)
+		}
 		if wasConnected {
 			clear(said)
 		}

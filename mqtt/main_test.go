@@ -39,10 +39,15 @@ type service struct {
 // start runs a client until the test ends.
 func start(t *testing.T, config Config) *service {
 	t.Helper()
+	return startOptions(t, Options{Config: config})
+}
+
+// startOptions is start with what a test wants to be otherwise.
+func startOptions(t *testing.T, opts Options) *service {
+	t.Helper()
 	log := &logged{}
-	client, err := New(Options{
-		Config: config, Topics: testTopics(), ClientID: "vedette-bench", Logger: slog.New(slog.NewTextHandler(log, nil)),
-	})
+	opts.Topics, opts.ClientID, opts.Logger = testTopics(), "vedette-bench", slog.New(slog.NewTextHandler(log, nil))
+	client, err := New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

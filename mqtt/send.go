@@ -34,7 +34,7 @@ type sender struct {
 
 // send publishes what there is until the connection or ctx ends. link outlives ctx, for the goodbye.
 func (c *Client) send(ctx, link context.Context, client paho.Client, lost <-chan error) error {
-	s := &sender{Client: c, paho: client}
+	s, began := &sender{Client: c, paho: client}, time.Now()
 	defer s.giveBack()
 	progress := time.NewTicker(progressEvery)
 	defer progress.Stop()
@@ -45,20 +45,33 @@ func (c *Client) send(ctx, link context.Context, client paho.Client, lost <-chan
 		select {
 		case <-s.oldest():
 			if err := s.settle(); err != nil {
-				return err
+				return whyLost(lost, err)
 			}
 		case <-c.queue.wake:
 		case <-c.outbox.Ready():
 		case <-progress.C:
 			c.opts.Progress()
+			c.undisputed(began)
 			if err := s.late(); err != nil {
 				return err
 			}
 		case err := <-lost:
-			return fmt.Errorf("connection lost: %w", err)
+			return fmt.Errorf("%w: %w", errLost, err)
 		case <-ctx.Done():
 			return s.goodbye(link)
 		}
+	}
+}
+
+// whyLost is why a message did not arrive. Where the connection ended, paho says that of the message first, and without a cause.
+func whyLost(lost <-chan error, err error) error {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case cause := <-lost:
+		return fmt.Errorf("%w: %w", errLost, cause)
+	case <-timer.C:
+		return err
 	}
 }
 

@@ -2,8 +2,6 @@ package mqtt
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,19 +22,7 @@ func listening(t *testing.T, broker *mqtttest.Broker, filter string) (*service, 
 // startWith runs a client with subscriptions until the test ends.
 func startWith(t *testing.T, config Config, subscriptions ...Subscription) *service {
 	t.Helper()
-	log := &logged{}
-	client, err := New(Options{
-		Config: config, Topics: testTopics(), ClientID: "vedette-bench", Subscriptions: subscriptions,
-		Logger: slog.New(slog.NewTextHandler(log, nil)),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &service{Client: client, log: log, t: t, cancel: cancel, done: make(chan error, 1)}
-	go func() { s.done <- client.Run(ctx) }()
-	t.Cleanup(s.stop)
-	return s
+	return startOptions(t, Options{Config: config, Subscriptions: subscriptions})
 }
 
 func publish(t *testing.T, broker *mqtttest.Broker, args ...string) {

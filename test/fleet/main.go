@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) (err error) {
 	fmt.Printf("%d devices connected within %.1f s\n", o.devices, time.Since(began).Seconds())
 	fleet.speak(ctx)
 	go links.cutAtRandom(ctx, o.cut)
-	time.Sleep(2 * time.Second) // events are under way
+	time.Sleep(12 * time.Second) // events are under way, and connections have stood for long enough to be thought good
 	away := fleet.on(links.links[2])
 	killed := time.Now()
 	if err := brokers.kill(2); err != nil {

@@ -62,7 +62,7 @@ type collector struct {
 
 	inferred, inFlight, rejected, copying *prometheus.Desc
 
-	connected, published, dropped, queued *prometheus.Desc
+	connected, published, dropped, queued, hangUps *prometheus.Desc
 
 	withheld, commands *prometheus.Desc
 
@@ -118,6 +118,8 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		published: desc("mqtt_messages_published_total", "Messages handed to a broker; at QoS 1, acknowledged by it."),
 		dropped: desc("mqtt_messages_dropped_total", "Messages that were given up, as the queue was full or the connection ended; "+
 			"but for events and faults."),
+		hangUps: desc("mqtt_hang_ups_total", "Connections that the broker, or something before it, has ended. Many in a row: another "+
+			"client may have this one's client id, which vedette_degraded says."),
 		queued: desc("mqtt_queue_length", "Messages that wait for the broker, but for events and faults."),
 
 		withheld: desc("mqtt_detections_withheld_total", "Frames with a result that were not published as detections, by cause: \"off\", "+
@@ -150,7 +152,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.workerState, c.workerGeneration, c.workerRestarts, c.workerMemory, c.workerActive,
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
 		c.inferred, c.inFlight, c.rejected, c.copying,
-		c.connected, c.published, c.dropped, c.queued,
+		c.connected, c.published, c.dropped, c.queued, c.hangUps,
 		c.withheld, c.commands,
 		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
 		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed,
@@ -247,6 +249,7 @@ func (c *collector) collectMQTT(o output, s mqtt.Status) {
 	o.counter(c.published, float64(s.Published))
 	o.counter(c.dropped, float64(s.Dropped))
 	o.gauge(c.queued, float64(s.Queued))
+	o.counter(c.hangUps, float64(s.HangUps))
 	b := s.Outbox
 	o.counter(c.events, float64(b.Appended), "made")
 	o.counter(c.events, float64(b.Acked), "acknowledged")

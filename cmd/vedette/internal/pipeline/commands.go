@@ -12,6 +12,7 @@ import (
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/identity"
 	"vedette/infer"
+	"vedette/mqtt"
 	"vedette/mqtt/command"
 	"vedette/mqtt/payload"
 	"vedette/supervisor"
@@ -201,5 +202,20 @@ func subscriptionsDegradation(denied []string) (payload.Degradation, bool) {
 	return payload.Degradation{
 		What: subscriptionsPart, Why: "the broker does not grant " + strings.Join(denied, ", ") + ": what comes there is not heard",
 		Remedy: "let this client subscribe to them in the broker's ACL",
+	}, true
+}
+
+// clientIDPart may be degraded.
+const clientIDPart = "mqtt client id"
+
+func clientIDDegradation(s mqtt.Status) (payload.Degradation, bool) {
+	if s.Disputed == 0 {
+		return payload.Degradation{}, false
+	}
+	return payload.Degradation{
+		What: clientIDPart, Why: fmt.Sprintf("the broker has hung up %d times in a row, each time soon after it had let this client in: "+
+			"another client uses the client id %s, or something between cuts connections", s.Disputed, s.ClientID),
+		Remedy: "give each device a name of its own (device in the configuration; without it, the machine id, which a copied disk shares); " +
+			"mosquitto's log says \"already connected, closing old connection\"",
 	}, true
 }

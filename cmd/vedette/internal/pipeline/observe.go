@@ -66,7 +66,7 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Live:     p.hub.Stats(),
 		Withheld: p.withheld.counts(),
 		Commands: p.desk.Counts(),
-		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart},
+		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart, clientIDPart},
 	}
 	for _, cam := range p.list() {
 		s.Frames[cam.config.Name] = cam.loop.Status().Frames

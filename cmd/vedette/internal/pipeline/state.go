@@ -83,6 +83,9 @@ func (p *Pipeline) State() payload.State {
 	if d, is := subscriptionsDegradation(mq.Denied); is {
 		state.Degraded = append(state.Degraded, d)
 	}
+	if d, is := clientIDDegradation(mq); is {
+		state.Degraded = append(state.Degraded, d)
+	}
 	if d, is := outboxDegradation(mq.Outbox); is {
 		state.Degraded = append(state.Degraded, d)
 	}
