@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -35,6 +36,22 @@ func TestPackIsReproducible(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(dir, ".bundle-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
+// Pictures of self-tests are in memory together.
+func TestALargePictureIsRefused(t *testing.T) {
+	picture := File{Name: "p.jpg", Size: maxPicture, SHA256: strings.Repeat("0", 64)}
+	model := File{Name: ModelFile, SHA256: strings.Repeat("0", 64)}
+	m := Manifest{
+		V: ManifestVersion, Name: "yard", Version: 1, Created: time.Now(), Files: []File{model, picture}, SelfTest: []SelfTest{{Image: picture.Name}},
+	}
+	if err := m.validate(); err != nil {
+		t.Error(err)
+	}
+	m.Files[1].Size++
+	if err := m.validate(); err == nil || !strings.Contains(err.Error(), "more than 8388608") {
+		t.Errorf("a picture of 8 MiB and a byte: %v", err)
 	}
 }
 

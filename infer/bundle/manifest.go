@@ -32,8 +32,9 @@ const (
 	maxSignature = 4 << 10   // bytes; minisign's are about 300
 	maxFiles     = 64
 	maxFileSize  = 4 << 30 // bytes
-	maxTotal     = 8 << 30 // bytes
+	maxTotal     = 4 << 30 // bytes
 	maxSelfTests = 16
+	maxPicture   = 8 << 20 // bytes, of a self-test: they are in memory together
 )
 
 // ManifestVersion is the version of the manifest's form.
@@ -175,8 +176,11 @@ func (m *Manifest) validateSelfTest() error {
 		return fmt.Errorf("self_test: more than %d", maxSelfTests)
 	}
 	for i, test := range m.SelfTest {
-		if _, ok := m.file(test.Image); !ok {
+		switch f, ok := m.file(test.Image); {
+		case !ok:
 			return fmt.Errorf("self_test[%d].image: %q is not among files", i, test.Image)
+		case f.Size > maxPicture:
+			return fmt.Errorf("self_test[%d].image: %q has %d bytes, more than %d", i, test.Image, f.Size, maxPicture)
 		}
 		if len(test.Expect) > infer.MaxDetections {
 			return fmt.Errorf("self_test[%d].expect: more than %d", i, infer.MaxDetections)

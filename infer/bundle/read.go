@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"archive/tar"
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -68,11 +67,16 @@ func (r *Reader) Extract(folder string) error {
 	if err := r.members.end(&r.Manifest); err != nil {
 		return err
 	}
-	if err := write(filepath.Join(folder, ManifestFile), bytes.NewReader(r.Text)); err != nil {
-		return err
-	}
+	texts := map[string][]byte{ManifestFile: r.Text}
 	if len(r.Signature) > 0 {
-		if err := write(filepath.Join(folder, SignatureFile), bytes.NewReader(r.Signature)); err != nil {
+		texts[SignatureFile] = r.Signature
+	}
+	for name, text := range texts {
+		err := write(filepath.Join(folder, name), func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -90,19 +94,7 @@ func (r *Reader) Check() error {
 }
 
 func (r *Reader) extract(f File, folder string) error {
-	pipe, sink := io.Pipe()
-	checked := make(chan error, 1) // one result
-	go func() {
-		err := r.check(f, sink)
-		_ = sink.CloseWithError(err) // never fails
-		checked <- err
-	}()
-	err := write(filepath.Join(folder, f.Name), pipe)
-	_ = pipe.CloseWithError(err) // never fails; it ends the copy where the disk is full
-	if wrong := <-checked; wrong != nil && err == nil {
-		return wrong
-	}
-	return err
+	return write(filepath.Join(folder, f.Name), func(w io.Writer) error { return r.check(f, w) })
 }
 
 // check copies a file to w, and tells whether it was the one that the manifest names.
@@ -125,13 +117,13 @@ func (r *Reader) check(f File, w io.Writer) error {
 	return nil
 }
 
-func write(path string, from io.Reader) (err error) {
+func write(path string, fill func(io.Writer) error) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return fmt.Errorf("cannot write: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := io.Copy(file, from); err != nil {
+	if err := fill(file); err != nil {
 		return err
 	}
 	return file.Sync()
