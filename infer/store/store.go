@@ -11,6 +11,7 @@ package store
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/mod/semver"
@@ -33,6 +35,7 @@ const (
 	floor    = "floor"
 	incoming = ".incoming-"
 	idPrefix = "sha256-"
+	idLength = len(idPrefix) + 2*sha256.Size
 )
 
 // Store is the folder of models. Its methods may be called by one process at a time that changes something; a lock sees to it.
@@ -50,6 +53,8 @@ type Installed struct {
 	Current  bool   `json:"current"`
 	Previous bool   `json:"previous"`
 	Size     int64  `json:"size_bytes"`
+	// Damaged is why it cannot be used; then the version and the rest of its manifest are not known.
+	Damaged string `json:"damaged,omitempty"`
 
 	Manifest bundle.Manifest `json:"-"`
 	Folder   string          `json:"-"`
@@ -113,24 +118,30 @@ func (s Store) Add(r *bundle.Reader, p Policy) (Installed, error) {
 		return fail(fmt.Errorf("version %d was here already, and an older one is not taken", lowest))
 	}
 	for _, i := range there {
-		if i.ID == r.ID() {
+		if i.ID == r.ID() && i.Damaged == "" && s.Verify(i) == nil {
 			return i, nil
+		}
+		if i.ID == r.ID() {
+			continue // it is damaged, and takes its own place
 		}
 		if i.Version == m.Version {
 			return fail(errors.New("a bundle of this version with other content is installed: count the version up"))
 		}
 	}
-	if err := s.makeRoom(m.Size(), p.Bound); err != nil {
+	if err := s.sweep(); err != nil {
 		return fail(err)
 	}
-	installed, err := s.extract(r)
+	if _, err := s.superfluous(m.Size(), p.Bound); err != nil {
+		return fail(err)
+	}
+	installed, err := s.extract(r, p.Bound)
 	if err != nil {
 		return fail(err)
 	}
 	return installed, s.own(m.Name)
 }
 
-func (s Store) extract(r *bundle.Reader) (Installed, error) {
+func (s Store) extract(r *bundle.Reader, bound int64) (Installed, error) {
 	home := s.home(r.Manifest.Name)
 	made := false
 	if _, err := os.Stat(home); errors.Is(err, fs.ErrNotExist) {
@@ -148,8 +159,14 @@ func (s Store) extract(r *bundle.Reader) (Installed, error) {
 	if err == nil {
 		err = os.Chmod(folder, 0o755) //nolint:gosec // models are no secret, and the worker reads them
 	}
+	if err == nil { // not before it is known to be good
+		err = s.makeRoom(r.Manifest.Size(), bound)
+	}
 	if err == nil {
 		err = writeAtomic(filepath.Join(home, floor), strconv.FormatUint(r.Manifest.Version, 10)+"\n")
+	}
+	if err == nil {
+		err = os.RemoveAll(final) // a damaged one
 	}
 	if err == nil {
 		err = os.Rename(folder, final)
@@ -170,10 +187,36 @@ func (s Store) extract(r *bundle.Reader) (Installed, error) {
 // Scratch is a folder of the store's for what is being fetched or made, on the file system that it will be installed on.
 func (s Store) Scratch() (string, error) {
 	folder := filepath.Join(s.root, incoming+"scratch")
+	if info, err := os.Lstat(folder); err == nil && (!info.IsDir() || !mine(info)) { // others could exchange what was checked
+		if err := os.RemoveAll(folder); err != nil {
+			return "", fmt.Errorf("cannot make room in the folder of models: %w", err)
+		}
+	}
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("cannot make room in the folder of models: %w", err)
 	}
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return "", fmt.Errorf("cannot list what is being fetched: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || time.Since(info.ModTime()) < goneOnWithin {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+			return "", fmt.Errorf("cannot remove a part of what was once fetched: %w", err)
+		}
+	}
 	return folder, nil
+}
+
+// goneOnWithin is how long a part of a download is kept for the next try.
+const goneOnWithin = 7 * 24 * time.Hour
+
+func mine(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
 }
 
 // Next is the version that a model without one gets: above all that were ever there.
@@ -205,21 +248,45 @@ func (s Store) List() ([]Installed, error) {
 	return all, nil
 }
 
-// Current gives the bundle of that name that is in use; fs.ErrNotExist where there is none.
+// ErrNoneInUse says that no bundle of a name was ever switched to; or, of Previous, that there was none before.
+var ErrNoneInUse = errors.New("no bundle is in use")
+
+// Current gives the bundle of that name that is in use; ErrNoneInUse where there is none. One that is damaged or gone is another
+// error: nobody chose what would be used in its place.
 func (s Store) Current(name string) (Installed, error) { return s.linked(name, current) }
 
-// Previous gives the one that was in use before; fs.ErrNotExist where there is none.
+// Previous gives the one that was in use before; ErrNoneInUse where there is none.
 func (s Store) Previous(name string) (Installed, error) { return s.linked(name, previous) }
 
 func (s Store) linked(name, link string) (Installed, error) {
 	if err := bundle.ValidateName(name); err != nil {
 		return Installed{}, err
 	}
-	id, err := os.Readlink(filepath.Join(s.home(name), link))
+	id, err := s.target(name, link)
 	if err != nil {
 		return Installed{}, err
 	}
-	return s.installed(name, id)
+	if id == "" {
+		return Installed{}, fmt.Errorf("model %s: %w", name, ErrNoneInUse)
+	}
+	i, err := s.installed(name, id)
+	if err != nil {
+		err = fmt.Errorf("model %s: what %s leads to cannot be used: %w: go back (vedette model rollback %[1]s), or install one and switch "+
+			"to it (vedette model add, vedette model use)", name, filepath.Join(s.home(name), link), err)
+	}
+	return i, err
+}
+
+// target is the bundle that a link leads to, whatever state that is in; "" where there is no link.
+func (s Store) target(name, link string) (id string, err error) {
+	id, err = os.Readlink(filepath.Join(s.home(name), link))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot tell which bundle of model %s is in use: %w", name, err)
+	}
+	return id, nil
 }
 
 // Find gives an installed bundle: of that version, or the highest where version is 0.
@@ -234,8 +301,12 @@ func (s Store) Find(name string, version uint64) (Installed, error) {
 	if len(all) == 0 {
 		return Installed{}, fmt.Errorf("no model %s is installed: see 'vedette model list'", name)
 	}
+	highest := all[len(all)-1]
+	if highest.Damaged != "" {
+		return Installed{}, errors.New(highest.Damaged)
+	}
 	if version == 0 {
-		return all[len(all)-1], nil
+		return highest, nil
 	}
 	for _, i := range all {
 		if i.Version == version {
@@ -255,12 +326,14 @@ func (s Store) versions(name string) ([]Installed, error) {
 	}
 	var all []Installed
 	for _, entry := range entries {
-		if !entry.IsDir() || !strings.HasPrefix(entry.Name(), idPrefix) {
+		id := entry.Name()
+		if !entry.IsDir() || !strings.HasPrefix(id, idPrefix) || len(id) != idLength {
 			continue
 		}
-		i, err := s.installed(name, entry.Name())
-		if err != nil {
-			return nil, err
+		i, err := s.installed(name, id)
+		if err != nil { // it must not stand in the way of the others
+			i = s.named(name, id)
+			i.Damaged = err.Error()
 		}
 		all = append(all, i)
 	}
@@ -272,22 +345,25 @@ func (s Store) installed(name, id string) (Installed, error) {
 	if !strings.HasPrefix(id, idPrefix) || strings.ContainsAny(id, "/\\") {
 		return Installed{}, fmt.Errorf("model %s: a link leads to %q, which is no bundle in the store", name, id)
 	}
-	folder := filepath.Join(s.home(name), id)
-	r, err := bundle.Open(folder)
+	i := s.named(name, id)
+	r, err := bundle.Open(i.Folder)
 	if err != nil {
 		return Installed{}, err
 	}
 	if r.ID() != id || r.Manifest.Name != name {
-		return Installed{}, fmt.Errorf("model %s: %s was changed after it was installed: remove it and install it again", name, folder)
+		return Installed{}, fmt.Errorf("model %s: %s was changed after it was installed: install it again", name, i.Folder)
 	}
+	i.Version, i.Signed, i.Size, i.Manifest = r.Manifest.Version, len(r.Signature) > 0, r.Manifest.Size(), r.Manifest
+	return i, nil
+}
+
+// named is what is known of a bundle without a look into it.
+func (s Store) named(name, id string) Installed {
 	is := func(link string) bool {
-		target, err := os.Readlink(filepath.Join(s.home(name), link))
+		target, err := s.target(name, link)
 		return err == nil && target == id
 	}
-	return Installed{
-		Name: name, Version: r.Manifest.Version, ID: id, Signed: len(r.Signature) > 0, Current: is(current), Previous: is(previous),
-		Size: r.Manifest.Size(), Manifest: r.Manifest, Folder: folder,
-	}, nil
+	return Installed{Name: name, ID: id, Current: is(current), Previous: is(previous), Folder: filepath.Join(s.home(name), id)}
 }
 
 // Verify reads an installed bundle whole and compares it with its manifest.
@@ -318,9 +394,8 @@ func (s Store) floor(name string) (uint64, error) {
 	return version, nil
 }
 
-// makeRoom removes what is neither in use nor the way back, oldest first, until so many more bytes fit; and what interrupted
-// installations left.
-func (s Store) makeRoom(more, bound int64) error {
+// sweep removes what interrupted installations left.
+func (s Store) sweep() error {
 	left, err := filepath.Glob(filepath.Join(s.root, "*", incoming+"*"))
 	if err != nil {
 		return err
@@ -330,32 +405,43 @@ func (s Store) makeRoom(more, bound int64) error {
 			return fmt.Errorf("cannot remove what an interrupted installation left: %w", err)
 		}
 	}
+	return nil
+}
+
+// superfluous is what has to go so that so many more bytes fit: what is neither in use nor the way back, oldest first.
+func (s Store) superfluous(more, bound int64) (all []Installed, err error) {
 	if bound == 0 {
-		return nil
+		return nil, nil
 	}
-	all, err := s.List()
+	there, err := s.List()
+	if err != nil {
+		return nil, err
+	}
+	used := more
+	for _, i := range there {
+		used += i.Size
+	}
+	for _, i := range there {
+		if used > bound && !i.Current && !i.Previous {
+			all, used = append(all, i), used-i.Size
+		}
+	}
+	if used > bound {
+		return nil, fmt.Errorf("with it the models would take %d MiB, and %d may: models in use and those before them are not removed",
+			used>>20, bound>>20)
+	}
+	return all, nil
+}
+
+func (s Store) makeRoom(more, bound int64) error {
+	all, err := s.superfluous(more, bound)
 	if err != nil {
 		return err
 	}
-	used := more
 	for _, i := range all {
-		used += i.Size
-	}
-	for _, i := range all {
-		if used <= bound {
-			return nil
-		}
-		if i.Current || i.Previous {
-			continue
-		}
 		if err := os.RemoveAll(i.Folder); err != nil {
 			return fmt.Errorf("cannot make room: %w", err)
 		}
-		used -= i.Size
-	}
-	if used > bound {
-		return fmt.Errorf("with it the models would take %d MiB, and %d may: models in use and those before them are not removed",
-			used>>20, bound>>20)
 	}
 	return nil
 }

@@ -16,9 +16,10 @@ import (
 // Trial is a switch that has yet to prove itself. It is on disk, so that a service which the new model takes down with it finds
 // the way back at its next start.
 type Trial struct {
-	Name   string `json:"name"`
-	ID     string `json:"id"`     // of the new one
-	Starts int    `json:"starts"` // of the service since the switch
+	Name    string `json:"name"`
+	ID      string `json:"id"` // of the new one
+	Version uint64 `json:"version"`
+	Starts  int    `json:"starts"` // of the service since the switch
 }
 
 const trialFile = "trial.json"
@@ -33,18 +34,20 @@ func (s Store) Use(i Installed) error {
 		return err
 	}
 	defer unlock()
-	before, err := s.Current(i.Name)
-	switch {
-	case err == nil && before.ID == i.ID:
-		return nil
-	case err == nil:
-		if err := s.link(i.Name, previous, before.ID); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	before, err := s.target(i.Name, current)
+	if err != nil {
 		return err
 	}
-	if err := s.setTrial(Trial{Name: i.Name, ID: i.ID}); err != nil {
+	if before == i.ID {
+		return nil
+	}
+	// One that is damaged is no way back: the one before it stays that.
+	if _, err := s.installed(i.Name, before); before != "" && err == nil {
+		if err := s.link(i.Name, previous, before); err != nil {
+			return err
+		}
+	}
+	if err := s.setTrial(Trial{Name: i.Name, ID: i.ID, Version: i.Version}); err != nil {
 		return err
 	}
 	return errors.Join(s.link(i.Name, current, i.ID), s.own(i.Name))
@@ -52,27 +55,39 @@ func (s Store) Use(i Installed) error {
 
 // Rollback makes the previous bundle the one in use again, and gives it. The other one becomes the previous one.
 func (s Store) Rollback(name string) (Installed, error) {
+	return s.goBack(name, "")
+}
+
+// Undo is Rollback of a switch, where nothing else was switched to meanwhile.
+func (s Store) Undo(trial Trial) (Installed, error) { return s.goBack(trial.Name, trial.ID) }
+
+// goBack wants the bundle in use to be from, if that is not empty. What is in use may be damaged, or gone: that is when a way back is
+// needed.
+func (s Store) goBack(name, from string) (Installed, error) {
 	unlock, err := s.lock()
 	if err != nil {
 		return Installed{}, err
 	}
 	defer unlock()
 	before, err := s.Previous(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, ErrNoneInUse) {
 		return Installed{}, fmt.Errorf("model %s has no previous version to go back to", name)
 	}
 	if err != nil {
 		return Installed{}, err
 	}
-	now, err := s.Current(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	now, err := s.target(name, current)
+	if err != nil {
 		return Installed{}, err
+	}
+	if from != "" && now != from {
+		return Installed{}, fmt.Errorf("model %s: another version is in use meanwhile", name)
 	}
 	if err := s.link(name, current, before.ID); err != nil {
 		return Installed{}, err
 	}
-	if now.ID != "" {
-		if err := s.link(name, previous, now.ID); err != nil {
+	if now != "" {
+		if err := s.link(name, previous, now); err != nil {
 			return Installed{}, err
 		}
 	}
@@ -84,7 +99,8 @@ func (s Store) Rollback(name string) (Installed, error) {
 
 // Trial gives the switch that is on trial; ok tells whether there is one.
 func (s Store) Trial() (trial Trial, ok bool, err error) {
-	text, err := os.ReadFile(filepath.Join(s.root, trialFile))
+	path := filepath.Join(s.root, trialFile)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Trial{}, false, nil
 	}
@@ -92,7 +108,8 @@ func (s Store) Trial() (trial Trial, ok bool, err error) {
 		err = json.Unmarshal(text, &trial)
 	}
 	if err != nil {
-		return Trial{}, false, fmt.Errorf("cannot read which model is on trial: %w", err)
+		return Trial{}, false, fmt.Errorf("cannot read which model is on trial, %s: %w: remove it once the model in use has proved itself",
+			path, err)
 	}
 	return trial, true, nil
 }
@@ -121,7 +138,7 @@ func (s Store) setTrial(trial Trial) error {
 		return fmt.Errorf("cannot note which model is on trial: %w", err)
 	}
 	path := filepath.Join(s.root, trialFile)
-	return errors.Join(writeAtomic(path, string(text)+"\n"), s.give(path))
+	return errors.Join(writeAtomic(path, string(text)+"\n"), s.own(trialFile))
 }
 
 // link points a link of a name's folder somewhere else, in one step.
@@ -148,6 +165,9 @@ func (s Store) lock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.root, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make the folder of models: %w", err)
 	}
+	if info, err := os.Lstat(s.root); err != nil || !info.IsDir() {
+		return nil, errors.Join(fmt.Errorf("%s is to be a folder: a link is not followed, set state_dir to where it leads", s.root), err)
+	}
 	folder, err := os.Open(s.root)
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the folder of models: %w", err)
@@ -165,30 +185,40 @@ func (s Store) lock() (unlock func(), err error) {
 	}
 }
 
-// own gives what root has written to whom the folder around the store belongs: the service has to switch back by itself.
-func (s Store) own(name string) error {
+// own gives what root has written to whom the folder around the store belongs: the service has to switch back by itself. names lie in
+// the folder of models, each with all that is in it. No link is followed, whatever the service puts in one's way meanwhile.
+func (s Store) own(names ...string) (err error) {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	return errors.Join(s.give(s.root), filepath.WalkDir(s.home(name), func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, s.give(path))
-	}))
-}
-
-func (s Store) give(path string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	info, err := os.Stat(filepath.Dir(s.root))
+	fail := func(err error) error { return fmt.Errorf("cannot give the models to the service: %w", err) }
+	around, err := os.OpenRoot(filepath.Dir(s.root))
 	if err != nil {
-		return fmt.Errorf("cannot tell whose the models are: %w", err)
+		return fail(err)
+	}
+	defer func() { err = errors.Join(err, around.Close()) }()
+	info, err := around.Stat(".")
+	if err != nil {
+		return fail(err)
 	}
 	owner, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil
 	}
-	if err := os.Lchown(path, int(owner.Uid), int(owner.Gid)); err != nil {
-		return fmt.Errorf("cannot give the models to the service: %w", err)
+	models := filepath.Base(s.root)
+	give := func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return around.Lchown(path, int(owner.Uid), int(owner.Gid))
+	}
+	if err := give(models, nil, nil); err != nil {
+		return fail(err)
+	}
+	for _, name := range names {
+		if err := fs.WalkDir(around.FS(), models+"/"+name, give); err != nil {
+			return fail(err)
+		}
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -85,7 +86,7 @@ func httpsOnly(request *http.Request, before []*http.Request) error {
 }
 
 func (r Request) fetch(ctx context.Context, part string) (err error) {
-	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (m *meter) Read(p []byte) (int, error) {
 }
 
 func hash(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return "", err
 	}

@@ -103,3 +103,19 @@ func TestHTTPSOnly(t *testing.T) {
 		t.Error("a redirection to http is followed")
 	}
 }
+
+func TestALinkIsNotWrittenThrough(t *testing.T) {
+	content := []byte("a model")
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }))
+	defer server.Close()
+	victim, path := filepath.Join(t.TempDir(), "victim"), filepath.Join(t.TempDir(), "m")
+	if err := errors.Join(os.WriteFile(victim, nil, 0o600), os.Symlink(victim, path+".part")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Fetch(t.Context(), Request{URL: server.URL, Most: 1 << 20, Path: path, Client: server.Client()}); err == nil {
+		t.Error("a link is written through")
+	}
+	if got, err := os.ReadFile(victim); err != nil || len(got) > 0 {
+		t.Errorf("what the link leads to has %q, %v", got, err)
+	}
+}

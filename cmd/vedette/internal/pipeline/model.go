@@ -3,7 +3,6 @@ package pipeline
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,6 +15,11 @@ const DefaultModel = "coco"
 
 // Models is where model bundles are installed.
 func Models(stateDir string) store.Store { return store.New(filepath.Join(stateDir, "models")) }
+
+// fromStore tells whether a configured model is the one of that name in the store, where it has it.
+func fromStore(model, name string) bool {
+	return model == name && (model != DefaultModel || os.Getenv("VEDETTE_MODEL") == "")
+}
 
 // ModelPath finds the .onnx file of a configured model: a path as it is; of a name the bundle in use, then a file in the state
 // directory, then what the packages install. VEDETTE_MODEL stands in for the default model alone, so that it never overrides a
@@ -31,7 +35,7 @@ func ModelPath(model, stateDir string) (string, error) {
 	if err == nil {
 		return installed.Model(), nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, store.ErrNoneInUse) {
 		return "", err
 	}
 	places := []string{
