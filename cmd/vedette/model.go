@@ -130,7 +130,9 @@ func role(i store.Installed) string {
 	if i.Previous {
 		words = append(words, "the one before")
 	}
-	if !i.Signed {
+	if i.Damaged != "" {
+		words = append(words, "damaged: "+i.Damaged)
+	} else if !i.Signed {
 		words = append(words, "not signed")
 	}
 	return strings.Join(words, ", ")
@@ -182,6 +184,7 @@ func (m *models) useOffline(ctx context.Context, cfg config.Config, models store
 		return err
 	}
 	cfg.Infer.Model = chosen.Model()
+	cfg = pipeline.ForSelfTest(cfg)
 	_, err = pipeline.SelfTest(ctx, chosen, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
 		return probe(ctx, cfg, pictures)
 	})

@@ -115,21 +115,27 @@ func (p *packing) lookAt(cmd *cobra.Command, model string) ([]bundle.Source, err
 		return nil, err
 	}
 	cfg.Infer.Model = absolute
-	_, found, err := probe(cmd.Context(), cfg, pictures)
+	described, found, err := probe(cmd.Context(), cfg, pictures)
 	if err != nil {
 		return nil, fmt.Errorf("cannot run the model: %w", err)
 	}
+	counts := cfg.Infer.Thresholds.Over(described.Thresholds)
 	for i, detections := range found {
-		if len(detections) == 0 {
+		expect := expected(detections, func(class int) float32 { return counts.For(described.Label(class)) })
+		if len(expect) == 0 {
 			return nil, errors.New(p.pictures[i] + ": the model finds nothing in it, so that it tests nothing: take another picture")
 		}
-		p.manifest.SelfTest = append(p.manifest.SelfTest, bundle.SelfTest{Image: sources[i].Name, Expect: expected(detections)})
+		p.manifest.SelfTest = append(p.manifest.SelfTest, bundle.SelfTest{Image: sources[i].Name, Expect: expect})
 	}
 	return sources, nil
 }
 
-func expected(detections []infer.Detection) (all []bundle.Expected) {
+// expected leaves out what would not count: it is hardly the same on another device.
+func expected(detections []infer.Detection, threshold func(class int) float32) (all []bundle.Expected) {
 	for _, d := range detections {
+		if d.Score < threshold(d.Class) {
+			continue
+		}
 		all = append(all, bundle.Expected{Class: d.Class, Score: d.Score, Box: [4]float32{d.Box.X1, d.Box.Y1, d.Box.X2, d.Box.Y2}})
 	}
 	return all

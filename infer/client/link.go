@@ -75,6 +75,9 @@ func (c *Client) Link(conn *wire.Conn, load wire.Load) *Link {
 	}
 }
 
+// ModelPath is the model that the worker was told to load.
+func (l *Link) ModelPath() string { return l.load.ModelPath }
+
 // Serve talks with the worker until that ends: nil after its Goodbye or the end of ctx, else a *Failure. It closes the
 // connection, and gives the slots of all frames in flight back: they count as dropped, by deadline where the worker
 // hung, by worker_down otherwise. building, which may be nil, is called once when the worker says that it builds an

@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,15 +11,6 @@ import (
 	"vedette/infer"
 	"vedette/infer/bundle"
 	"vedette/infer/store"
-	"vedette/mqtt/payload"
-	"vedette/supervisor"
-)
-
-// A model that was switched to is on trial for so long, counted from when a worker runs it. A worker that fails so often meanwhile is
-// taken for the model's fault.
-const (
-	trialWindow = 2 * time.Minute
-	trialFaults = 3
 )
 
 // How near a self-test's detection has to come to what the manifest expects. Providers and their precisions differ by less.
@@ -29,17 +19,23 @@ const (
 	selfTestScore = 0.05
 )
 
-// ModelPart is how the state names what became of a switch of models.
-const ModelPart = "model"
-
 // tryBundle loads an installed bundle's model in a worker of its own, and compares what it finds in the bundle's own pictures with
 // what it is to find.
 func (p *Pipeline) tryBundle(ctx context.Context, cfg config.Config, i store.Installed) error {
+	cfg = ForSelfTest(cfg)
 	logger := p.opts.Logger.With("purpose", "try model "+i.Name, "version", i.Version)
 	_, err := SelfTest(ctx, i, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
 		return Probe(ctx, cfg, p.opts.Executable, p.opts.Tree, pictures, logger)
 	})
 	return err
+}
+
+// ForSelfTest is a configuration in which a self-test finds what it is to find, whatever scores count on this device: it was
+// written down with what holds where a configuration is silent.
+func ForSelfTest(cfg config.Config) config.Config {
+	silent := config.Default()
+	cfg.Infer.Thresholds, cfg.Track.Low = silent.Infer.Thresholds, silent.Track.Low
+	return cfg
 }
 
 // SelfTest runs a bundle's own test by way of probe, which is handed the pictures.
@@ -112,6 +108,7 @@ func (p *Pipeline) UseModel(ctx context.Context, name string, version uint64) er
 		return err
 	}
 	p.modelNote.Store(nil)
+	p.modelFaults.forget(next.Model())
 	return p.switched(ctx, "model version "+fmt.Sprint(next.Version))
 }
 
@@ -125,6 +122,7 @@ func (p *Pipeline) RollbackModel(ctx context.Context, name string) error {
 	if _, err := Models(p.config().StateDir).Rollback(name); err != nil {
 		return err
 	}
+	p.modelNote.Store(nil) // the operator has looked after it
 	return p.switched(ctx, "model rolled back")
 }
 
@@ -139,102 +137,4 @@ func (p *Pipeline) switched(ctx context.Context, reason string) error {
 	p.opts.Logger.Info("the workers have taken another model", "reason", reason, "path", next.modelPath)
 	p.touch()
 	return nil
-}
-
-// startTrial counts this start of the service where a switch is on trial, and undoes the switch where it has had enough of them:
-// before any worker is started.
-func (p *Pipeline) startTrial() {
-	models := Models(p.opts.Config.StateDir)
-	trial, _, spent, err := models.Start()
-	switch {
-	case err != nil:
-		p.opts.Logger.Warn("cannot tell whether a model is on trial", "error", err)
-	case spent:
-		p.rollBack(trial, fmt.Sprintf("the service was started %d times with it and never ran for %v", trial.Starts-1, trialWindow))
-	}
-}
-
-// watchTrial watches a switch until it is proved or undone.
-func (p *Pipeline) watchTrial(ctx context.Context) error {
-	models := Models(p.opts.Config.StateDir)
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	var on struct {
-		trial  store.Trial
-		since  time.Time // when a worker ran it first; zero: none has
-		faults uint64    // before it
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		trial, ok, err := models.Trial()
-		if err != nil || !ok {
-			on.trial = store.Trial{}
-			continue
-		}
-		if trial != on.trial {
-			on.trial, on.since, on.faults = trial, time.Time{}, p.failures.Load()
-		}
-		worst := p.worstWorker()
-		if on.since.IsZero() && worst == supervisor.Ready {
-			on.since = time.Now()
-		}
-		failed := p.failures.Load() - on.faults
-		switch {
-		case failed >= trialFaults || worst == supervisor.Degraded:
-			p.reloading.Lock()
-			if p.rollBack(trial, fmt.Sprintf("a worker failed %d times with it", failed)) {
-				if err := p.switched(ctx, "model rolled back"); err != nil {
-					p.opts.Logger.Error("the workers cannot take the model of before", "error", err)
-				}
-			}
-			p.reloading.Unlock()
-		case !on.since.IsZero() && time.Since(on.since) >= trialWindow:
-			if err := models.EndTrial(); err != nil {
-				p.opts.Logger.Warn("cannot note that the model has proved itself", "error", err)
-				continue
-			}
-			p.opts.Logger.Info("the model has proved itself", "model", trial.Name)
-		}
-	}
-}
-
-// rollBack undoes a switch, and says so. Where there is nothing to go back to, the model stays, and is no longer on trial.
-func (p *Pipeline) rollBack(trial store.Trial, why string) bool {
-	models := Models(p.opts.Config.StateDir)
-	now, err := models.Current(trial.Name)
-	if err == nil && now.ID != trial.ID {
-		err = errors.New("another one is in use meanwhile")
-	}
-	if err == nil {
-		_, err = models.Rollback(trial.Name)
-	}
-	if err != nil {
-		p.opts.Logger.Error("a model fails, and the one before cannot be had", "model", trial.Name, "why", why, "error", err)
-		if err := models.EndTrial(); err != nil {
-			p.opts.Logger.Warn("cannot end the model's trial", "error", err)
-		}
-		return false
-	}
-	p.opts.Logger.Error("a model was rolled back", "model", trial.Name, "version", now.Version, "why", why)
-	p.modelNote.Store(&payload.Degradation{
-		What: ModelPart, Why: fmt.Sprintf("%s version %d was rolled back: %s", trial.Name, now.Version, why),
-		Remedy: "see the last faults, and install a version that works; the one before it runs",
-	})
-	p.touch()
-	return true
-}
-
-// worstWorker is the state of the active worker that is worst off.
-func (p *Pipeline) worstWorker() supervisor.State {
-	worst := supervisor.Ready
-	for _, s := range p.workers.supervisors {
-		if state := s.Status().State; badness(state) > badness(worst) {
-			worst = state
-		}
-	}
-	return worst
 }

@@ -107,8 +107,8 @@ type Pipeline struct {
 	giveUp       atomic.Pointer[context.CancelCauseFunc] // ends Run
 	memory       atomic.Pointer[payload.Degradation]     // nil while the machine has enough
 	modelNote    atomic.Pointer[payload.Degradation]     // nil unless a model was rolled back
-	failures     atomic.Uint64                           // of workers
-	longestStart time.Duration                           // until started; then the service ends
+	modelFaults  modelFaults
+	longestStart time.Duration // until started; then the service ends
 
 	reloading    sync.Mutex
 	changes      chan change   // to the cameras' own goroutine
@@ -355,7 +355,7 @@ func (p *Pipeline) touch() {
 // publishFault counts and publishes a fault, and hands it to keepFaults.
 func (p *Pipeline) publishFault(fault supervisor.Fault) {
 	p.records.Fault(fault)
-	p.failures.Add(1)
+	p.modelFaults.add(p.workers.startedWith(fault.Process))
 	message := faultMessage(fault)
 	p.recent.add(message)
 	p.mqtt.PublishEvent(p.topics.Faults(), func(dst []byte, epoch string, seq uint64) []byte {

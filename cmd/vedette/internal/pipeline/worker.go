@@ -213,6 +213,16 @@ func (w *workers) activeLink(i int) *client.Link {
 	return nil
 }
 
+// startedWith is the model's path that a worker's latest generation was started with; "" where there was none.
+func (w *workers) startedWith(name string) string {
+	for i := range w.links {
+		if link := w.links[i].Load(); link != nil && workerName(i, w.config.Infer) == name {
+			return link.ModelPath()
+		}
+	}
+	return ""
+}
+
 // yieldWithin is above what a frame takes to come and to be looked at, and no time that a board would miss its spare.
 const yieldWithin = 300 * time.Millisecond
 
