@@ -74,6 +74,18 @@ func TestLadder(t *testing.T) {
 			next(t, s).Release()
 		})
 	}
+	in(t, "a camera without the jpeg that is wished for", func(t *testing.T) {
+		cam := newCamera(t, sizes[:3]...)
+		tried := cam.onBus(2.4e6)
+		s, err := cam.source(capture.V4L2Config{Formats: both, Size: capture.Size{Width: 640, Height: 480}, Rate: 30}).Open(t.Context())
+		if err != nil {
+			t.Fatalf("%v, after %s", err, strings.Join(*tried, ", "))
+		}
+		defer s.Close()
+		if got := (*tried)[len(*tried)-1]; got != "yuyv 320x240 at 15/s" {
+			t.Errorf("it streams %s", got)
+		}
+	})
 	in(t, "nothing fits", func(t *testing.T) {
 		cam := newCamera(t, sizes...)
 		tried := cam.onBus(1000)

@@ -74,11 +74,18 @@ func (s *Source) Open(ctx context.Context) (capture.Stream, error) {
 			return stream, nil
 		case errors.Is(rungErr, ErrBandwidth):
 			tried = append(tried, format)
-		case !errors.Is(rungErr, errTried):
+		case lacks(rungErr) || errors.Is(rungErr, errTried):
+		default:
 			return nil, rungErr
 		}
 	}
 	return nil, fmt.Errorf("%w (%d smaller streams were tried)", err, len(tried)-1)
+}
+
+// lacks tells whether the camera has not the format of a rung: MJPEG is wished for by default, and not every camera has it.
+func lacks(err error) bool {
+	_, none := errors.AsType[noFormatError](err)
+	return none
 }
 
 // errTried is for what the bus had no room for a moment ago.
