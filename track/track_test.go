@@ -121,6 +121,49 @@ func TestAnObjectOutOfSightIsGoneInTime(t *testing.T) {
 	}
 }
 
+// A board that looks at two frames a second, or one, believes in what stays where it is as another does, and in what flashes up no more.
+func TestAnObjectIsBelievedHoweverRarelyFramesCome(t *testing.T) {
+	for _, every := range []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 501 * time.Millisecond, time.Second, 2 * time.Second} {
+		tracker, l := track.New(options()), newLives()
+		for n := range 12 {
+			seen := []infer.Detection{{Score: 0.9, Box: infer.Box{X1: 0.4, Y1: 0.4, X2: 0.5, Y2: 0.6}}}
+			if n == 2 || n == 7 { // false ones, each seen once
+				seen = append(seen, infer.Detection{Score: 0.9, Box: infer.Box{X1: 0.1 * float32(n), Y1: 0.1, X2: 0.1*float32(n) + 0.02, Y2: 0.13}})
+			}
+			l.take(t, tracker.Update(track.Frame{Monotonic: time.Hour + time.Duration(n)*every, Labels: []string{"person"}, Aspect: 1}, seen))
+		}
+		if len(l.told) != 1 || len(l.ended) != 0 {
+			t.Errorf("every %v: %d are believed in, %d ended", every, len(l.told), len(l.ended))
+		}
+	}
+}
+
+// A model of fewer classes is another one, too, though all of its classes have the names that they had.
+func TestAModelOfFewerClassesEndsWhatTheFirstSaw(t *testing.T) {
+	tracker, l := track.New(options()), newLives()
+	for n := range 8 {
+		labels, class := []string{"person", "cat"}, 1
+		if n >= 4 {
+			labels, class = labels[:1], 0
+		}
+		l.take(t, tracker.Update(track.Frame{Monotonic: time.Duration(n) * time.Second / 10, Labels: labels},
+			[]infer.Detection{{Class: class, Score: 0.9, Box: infer.Box{X1: 0.4, Y1: 0.4, X2: 0.5, Y2: 0.6}}}))
+	}
+	if len(l.ended) != 1 || len(l.told) != 1 {
+		t.Fatalf("%d ended, %d open", len(l.ended), len(l.told))
+	}
+	for _, reason := range l.ended {
+		if reason != track.ModelChanged {
+			t.Error(reason)
+		}
+	}
+	for _, o := range l.told {
+		if o.Label != "person" {
+			t.Errorf("a %q", o.Label)
+		}
+	}
+}
+
 func TestAnotherModelEndsWhatTheFirstSaw(t *testing.T) {
 	tracker, l := track.New(options()), newLives()
 	see := func(n int, labels ...string) {

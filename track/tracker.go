@@ -122,14 +122,14 @@ func (t *Tracker) endAll(reason Reason) {
 	t.objects = t.objects[:0]
 }
 
-// learn makes the rules of a model's classes. Where one has another name than before, it is another model, and what was seen with
-// the first is at an end. A class without a name is one that was not heard of yet.
+// learn makes the rules of a model's classes. Where one has another name than before, or none, it is another model, and what was seen with
+// the first is at an end. A class that had no name is one that was not heard of yet.
 func (t *Tracker) learn(labels []string) {
 	if slices.Equal(labels, t.labels) {
 		return
 	}
-	for i := range min(len(labels), len(t.labels)) {
-		if t.labels[i] != "" && labels[i] != t.labels[i] {
+	for i, label := range t.labels {
+		if label != "" && (i >= len(labels) || labels[i] != label) {
 			t.endAll(ModelChanged)
 			break
 		}
@@ -169,8 +169,9 @@ func (t *Tracker) advance(dt float64) {
 	t.objects = kept
 }
 
-// Objects that are not believed yet are given up soon, or false detections would add up. What has stood still for long and
-// is hidden, as a parked car by a passing one, stays for longer.
+// Objects that are not believed yet are given up soon, or false detections would add up; but not before a frame has come in which
+// they are not seen, however rarely frames come. What has stood still for long and is hidden, as a parked car by a passing one, stays
+// for longer.
 const (
 	unconfirmedPatience = 500 * time.Millisecond
 	stationaryPatience  = 3
@@ -178,7 +179,7 @@ const (
 
 func (t *Tracker) patience(o *object) time.Duration {
 	switch {
-	case !o.confirmed():
+	case !o.confirmed() && o.lost:
 		return min(unconfirmedPatience, t.config.Timeout)
 	case o.rest.stationary:
 		return stationaryPatience * t.config.Timeout
