@@ -80,9 +80,12 @@ func (l *limiter) makeRoom(now time.Time) {
 	}
 }
 
-// forgive is for who knew the password.
+// forgive gives back the try of who knew the password, and no more: who knows the viewer's could guess at the administrator's for ever.
 func (l *limiter) forgive(from string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.remotes, from)
+	if one, ok := l.remotes[from]; ok {
+		one.tries = min(burst, one.tries+1)
+	}
+	l.all.tries = min(burstAll, l.all.tries+1)
 }
