@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
+	"syscall"
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/web"
@@ -54,7 +54,7 @@ func (s settings) SetRegions(ctx context.Context, camera string, text []byte) er
 		}
 		return nil
 	})
-	if _, disk := errors.AsType[*fs.PathError](err); err != nil && !disk && ctx.Err() == nil {
+	if _, system := errors.AsType[syscall.Errno](err); err != nil && !system && ctx.Err() == nil { // a full disk is nobody's mistake
 		return web.Mistake{Err: err} // the configuration's own words, with the place
 	}
 	return err
