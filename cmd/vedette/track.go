@@ -29,7 +29,7 @@ func trackCommand(env env) *cobra.Command {
 		Long: `Run recorded detections through tracking, zones and lines alone, as fast as it goes, with the same events each time: this is
 how zones are tried without a camera. A recording is what
 
-  mosquitto_sub -t 'vedette/+/yard/detections' > detections.jsonl
+  mosquitto_sub -t 'vedette/DEVICE/yard/detections' > detections.jsonl
 
 writes; without FILE it is read from standard input. Cameras, zones and the settings of tracking are the configuration's; a camera
 that it does not have is followed without zones. What the recording does not have cannot be found: to record what may continue an
@@ -102,7 +102,7 @@ func replayTracks(w io.Writer, cfg config.Config, in io.Reader, mot string, asJS
 			return err
 		}
 		defer file.Close()
-		tracks = &motWriter{out: bufio.NewWriter(file), ids: map[string]int{}}
+		tracks = &motWriter{out: bufio.NewWriter(file), path: mot, ids: map[string]int{}}
 	}
 	options := func(camera string) (track.Options, error) {
 		summary[camera] = &tracked{Objects: map[string]int{}, Entered: map[string]map[string]int{}, Crossed: map[string]map[string]int{}}
@@ -208,14 +208,23 @@ func counts(by map[string]int) string {
 }
 
 // motWriter writes tracks for `vedette eval --tracking`, in thousandths of the picture's width and height: a recording may lack
-// its size.
+// its size. Such a file is of one camera: those of two would have the same frames.
 type motWriter struct {
 	out       *bufio.Writer
+	path      string
+	camera    string
 	ids       map[string]int
 	sightings []track.Sighting
 }
 
 func (m *motWriter) frame(r replay.Record, tracker *track.Tracker) error {
+	if m.camera == "" {
+		m.camera = r.Camera
+	}
+	if r.Camera != m.camera {
+		return fmt.Errorf("cannot write %s: the recording has cameras %s and %s, and a file of tracks is of one: record them one by one",
+			m.path, m.camera, r.Camera)
+	}
 	m.sightings = tracker.Sightings(m.sightings[:0])
 	for _, s := range m.sightings {
 		if s.Predicted {

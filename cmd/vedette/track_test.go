@@ -61,6 +61,24 @@ func TestARecordingIsReplayedThroughZonesAndMeasured(t *testing.T) {
 	}
 }
 
+// A file of tracks is of one camera; events and counts may be of several.
+func TestTracksOfTwoCamerasAreNotMixed(t *testing.T) {
+	one, err := os.ReadFile(recording(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "both.jsonl")
+	if err := os.WriteFile(path, []byte(string(one)+strings.ReplaceAll(string(one), `"street"`, `"yard"`)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := said(t, "track", "--mot", filepath.Join(t.TempDir(), "tracks.txt"), path); code != 1 || !strings.Contains(errs, "cameras street and yard") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	if out, errs, code := said(t, "track", path); code != 0 || !strings.Contains(out, "yard") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+}
+
 func TestWhatCannotBeReplayedIsNamed(t *testing.T) {
 	bad := filepath.Join(t.TempDir(), "bad.jsonl")
 	if err := os.WriteFile(bad, []byte("{}\n"), 0o600); err != nil {
