@@ -12,6 +12,8 @@ import (
 const (
 	soonest = 250 * time.Millisecond
 	latest  = 5 * time.Second
+	// maxListeners bounds them: over HTTP/2 one connection may have hundreds.
+	maxListeners = 32
 	// takeWithin is how long a listener may take to take in what it is told.
 	takeWithin = 10 * time.Second
 )
@@ -22,13 +24,16 @@ type changes struct {
 	listeners map[chan struct{}]struct{}
 }
 
-// listen gives a channel that is sent to when something may have changed, and what ends that.
+// listen gives a channel that is sent to when something may have changed, and what ends that; nil where as many listen as may.
 func (c *changes) listen() (woken <-chan struct{}, stop func()) {
 	own := make(chan struct{}, 1) // one is enough: everything is looked at anew
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.listeners == nil {
 		c.listeners = map[chan struct{}]struct{}{}
+	}
+	if len(c.listeners) >= maxListeners {
+		return nil, func() {}
 	}
 	c.listeners[own] = struct{}{}
 	return own, func() {
@@ -53,6 +58,10 @@ func (c *changes) tell() {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	woken, stop := s.changes.listen()
 	defer stop()
+	if woken == nil {
+		answer(w, http.StatusServiceUnavailable, problem{fmt.Sprintf("%d listen already: GET /api/v1/state asks once", maxListeners)})
+		return
+	}
 	control := http.NewResponseController(w)
 	// Without it the deadline for the request's body would end the answer.
 	_ = control.SetReadDeadline(time.Time{})

@@ -70,11 +70,13 @@ func (s *Server) handler() http.Handler {
 				route.serve(w, r)
 				return
 			}
-			if err := s.guard.Check(r, route.needs); err != nil {
+			entered, leave, err := s.guard.Enter(r, route.needs)
+			if err != nil {
 				refuse(w, err)
 				return
 			}
-			route.serve(w, r)
+			defer leave()
+			route.serve(w, entered)
 		})
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -84,16 +86,14 @@ func (s *Server) handler() http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		if s.own != nil {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
-		defer s.survive(w, r)
-		mux.ServeHTTP(w, r)
+		answered := &answering{ResponseWriter: w}
+		defer s.survive(answered, r)
+		mux.ServeHTTP(answered, r)
 	})
 }
 
 // survive turns a handler's panic, which is a mistake of ours, into an answer and a line in the log: it must not end the service.
-func (s *Server) survive(w http.ResponseWriter, r *http.Request) {
+func (s *Server) survive(w *answering, r *http.Request) {
 	p := recover()
 	if p == nil {
 		return
@@ -103,8 +103,30 @@ func (s *Server) survive(w http.ResponseWriter, r *http.Request) {
 	}
 	s.opts.Logger.Error("a request has failed: this is a mistake in Vedette, worth an issue", "method", r.Method, "path", r.URL.Path,
 		"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	w.WriteHeader(http.StatusInternalServerError)
+	if w.begun {
+		panic(http.ErrAbortHandler) // half an answer is not to look like a whole one
+	}
+	answer(w, http.StatusInternalServerError, problem{"this is a mistake in Vedette, worth an issue: its log says where it is"})
 }
+
+// answering knows whether an answer has begun.
+type answering struct {
+	http.ResponseWriter
+	begun bool
+}
+
+func (w *answering) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *answering) Write(p []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *answering) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (s *Server) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := s.opts.Ready(); err != nil {

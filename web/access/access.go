@@ -141,6 +141,18 @@ func (g *Guard) Check(r *http.Request, needs Role) error {
 	return nil
 }
 
+// Enter is Check for a request that may last: what it gives ends with the session that it belongs to, which is in use until leave is
+// called.
+func (g *Guard) Enter(r *http.Request, needs Role) (entered *http.Request, leave func(), err error) {
+	// It is held first: a session that ends from here on ends the request, or fails the check.
+	ctx, leave := g.sessions.hold(r.Context(), cookieOf(r, g.opts.Secure))
+	if err := g.Check(r, needs); err != nil {
+		leave()
+		return nil, nil, err
+	}
+	return r.WithContext(ctx), leave, nil
+}
+
 // CheckOrigin refuses what another site's page has made a browser send, and on loopback what was sent to a name that is not this
 // machine's: such a name leads here by DNS rebinding.
 func (g *Guard) CheckOrigin(r *http.Request) error {

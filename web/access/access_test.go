@@ -31,6 +31,41 @@ func TestSessionsEnd(t *testing.T) {
 	})
 }
 
+// A request that lasts keeps its session in use, and ends with it.
+func TestWhatLastsEndsWithItsSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New(Options{})
+		enter := func(s session) (*http.Request, func()) {
+			t.Helper()
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			r.AddCookie(s.cookie(false))
+			entered, leave, err := g.Enter(r, Viewer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return entered, leave
+		}
+		long, loggedOut := g.sessions.open(Viewer), g.sessions.open(Viewer)
+		watches, leave := enter(long)
+		defer leave()
+		other, leaveOther := enter(loggedOut)
+		defer leaveOther()
+		time.Sleep(3 * idleFor)
+		if _, ok := g.sessions.find(long.id); !ok || watches.Context().Err() != nil {
+			t.Error("somebody who watches is logged out")
+		}
+		g.sessions.end(loggedOut.id)
+		synctest.Wait()
+		if other.Context().Err() == nil || watches.Context().Err() != nil {
+			t.Error("who has logged out watches on, or another does not")
+		}
+		time.Sleep(lastsFor - 3*idleFor + time.Second)
+		if watches.Context().Err() == nil {
+			t.Error("a stream lasts longer than its session")
+		}
+	})
+}
+
 func TestSessionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSessions()
@@ -70,6 +105,26 @@ func TestTriesComeBack(t *testing.T) {
 		time.Sleep(wait)
 		if again := l.take("a"); again != 0 {
 			t.Errorf("after that it waits %v", again)
+		}
+	})
+}
+
+// Who knows one password and logs in with it between guesses at the other gets no more guesses by that.
+func TestKnowingAPasswordGivesBackOneTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter()
+		guesses := 0
+		for l.take("a") == 0 {
+			guesses++
+			if l.take("a") == 0 {
+				l.forgive("a")
+			}
+			if guesses > burst {
+				t.Fatal("there is no end to guesses")
+			}
+		}
+		if guesses != burst {
+			t.Errorf("%d guesses", guesses)
 		}
 	})
 }

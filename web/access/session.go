@@ -1,6 +1,7 @@
 package access
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"sync"
@@ -19,6 +20,10 @@ type session struct {
 	id, csrf     string
 	role         Role
 	opened, used time.Time
+
+	streams int             // requests that last, under way: it is in use while there are any
+	life    context.Context //nolint:containedctx // ends with the session; a day after its beginning at the latest
+	end     context.CancelFunc
 }
 
 // sessions are those that are open, by their id.
@@ -32,6 +37,7 @@ func newSessions() *sessions { return &sessions{all: map[string]*session{}} }
 func (s *sessions) open(role Role) session {
 	now := time.Now()
 	made := &session{id: rand.Text(), csrf: rand.Text(), role: role, opened: now, used: now}
+	made.life, made.end = context.WithDeadline(context.Background(), now.Add(lastsFor))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for len(s.all) >= maxSessions {
@@ -41,7 +47,7 @@ func (s *sessions) open(role Role) session {
 				oldest = other
 			}
 		}
-		delete(s.all, oldest.id)
+		s.drop(oldest)
 	}
 	s.all[made.id] = made
 	return *made
@@ -56,18 +62,47 @@ func (s *sessions) find(id string) (session, bool) {
 	if !ok {
 		return session{}, false
 	}
-	if now.Sub(found.used) > idleFor || now.Sub(found.opened) > lastsFor {
-		delete(s.all, id)
+	if found.streams == 0 && now.Sub(found.used) > idleFor || now.Sub(found.opened) > lastsFor {
+		s.drop(found)
 		return session{}, false
 	}
 	found.used = now
 	return *found, true
 }
 
+// hold gives a context that ends with the session, if there is one with this id. The session is in use until leave is called.
+func (s *sessions) hold(ctx context.Context, id string) (held context.Context, leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.all[id]
+	if !ok {
+		return ctx, func() {}
+	}
+	found.streams++
+	held, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(found.life, cancel)
+	return held, func() {
+		forget()
+		cancel()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		found.streams--
+		found.used = time.Now()
+	}
+}
+
 func (s *sessions) end(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.all, id)
+	if found, ok := s.all[id]; ok {
+		s.drop(found)
+	}
+}
+
+// drop is for under the lock.
+func (s *sessions) drop(found *session) {
+	delete(s.all, found.id)
+	found.end()
 }
 
 // cookieName has a prefix under TLS by which browsers hold it to this host, this path and TLS (RFC 6265bis, 4.1.3.2).

@@ -75,7 +75,7 @@ class Screen {
     const labels = {};
     for (const d of message.detections ?? []) labels[d.label] = (labels[d.label] ?? 0) + 1;
     const seen = Object.entries(labels).map(([label, n]) => (n > 1 ? `${n} × ${label}` : label)).join(", ");
-    this.seen.textContent = message.detections ? seen || "nothing seen" : "not looked at: the model does not run";
+    this.seen.textContent = message.detections ? seen || "nothing seen" : "not looked at: nothing moves, or no worker runs (see Health)";
     this.canvas.setAttribute("aria-label", `live picture of ${this.camera.name}: ${this.seen.textContent}`);
     this.rate.textContent = this.times.length > 2
       ? `${((1000 * (this.times.length - 1)) / (now - this.times[0])).toFixed(1)} pictures/s` : "";
