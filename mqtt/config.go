@@ -21,6 +21,7 @@ type Config struct {
 	Frigate       FrigateConfig       `yaml:"frigate"`
 	HomeAssistant HomeAssistantConfig `yaml:"homeassistant"`
 	Detections    DetectionsConfig    `yaml:"detections"`
+	Snapshots     SnapshotsConfig     `yaml:"snapshots"`
 	Commands      []string            `yaml:"commands"` // which are obeyed: of snapshot, restart-worker, enable, threshold, reload
 	Outbox        OutboxConfig        `yaml:"outbox"`
 }
@@ -111,6 +112,7 @@ func DefaultConfig() Config {
 		HomeAssistant: HomeAssistantConfig{Enabled: true, Prefix: "homeassistant"},
 		Detections:    DetectionsConfig{Enabled: true, When: WhenAlways},
 		Frigate:       FrigateConfig{Prefix: "frigate"},
+		Snapshots:     defaultSnapshots(),
 		Commands:      []string{"snapshot"},
 		Outbox:        OutboxConfig{Size: "256MiB", Age: outbox.DefaultAge},
 	}

@@ -173,4 +173,5 @@ func (c Config) Validate(report func(path, problem string)) {
 	if !(c.Detections.Rate >= 0) {
 		report("detections.rate", fmt.Sprintf("%g is not a number of messages a second", c.Detections.Rate))
 	}
+	c.Snapshots.validate(func(key, problem string) { report("snapshots."+key, problem) })
 }

@@ -81,6 +81,10 @@ func TestValidate(t *testing.T) {
 		"key alone":            {func(c *Config) { c.TLS.KeyFile = "/etc/key.pem" }, "tls: "},
 		"dialect":              {func(c *Config) { c.Dialects = []string{"vedette", "sparkplug"} }, "dialects[1]: "},
 		"rate":                 {func(c *Config) { c.Detections.Rate = 2.5 }, ""},
+		"snapshots too often":  {func(c *Config) { c.Snapshots.Every = 0 }, "snapshots.every: "},
+		"snapshots too wide":   {func(c *Config) { c.Snapshots.Width = 10000 }, "snapshots.width: "},
+		"snapshots of no size": {func(c *Config) { c.Snapshots.Size = "big" }, "snapshots.size: "},
+		"snapshots too large":  {func(c *Config) { c.Snapshots.Size = "2MiB" }, "snapshots.size: "},
 		"negative rate":        {func(c *Config) { c.Detections.Rate = -1 }, "detections.rate: "},
 	}
 	for name, test := range tests {

@@ -26,6 +26,12 @@ type Options struct {
 	// they are copied. nil: nothing is hidden.
 	Paint   func(i420 []byte, width, height int) error
 	Quality int // 0: Quality
+	// Crop is the part of the upright picture that is shown, and to which Width applies; nil: all of it.
+	Crop *image.Rectangle
+	// Frame is drawn as an outline, in pixels of the upright picture; nil: none is.
+	Frame *image.Rectangle
+	// Coded has an MJPEG frame coded anew in any case, so that Width and Quality hold for it.
+	Coded bool
 }
 
 // Encoder keeps its memory from picture to picture. It is for one goroutine at a time.
@@ -37,7 +43,8 @@ type Encoder struct {
 
 // Size is the picture's that Encode makes: both are even where the frame is scaled or turned.
 func (o Options) Size() (width, height int) {
-	width, height = o.Turn.Upright(o.Format.Width, o.Format.Height)
+	shown := o.shown()
+	width, height = shown.Dx(), shown.Dy()
 	if o.passes() || o.Width <= 0 || o.Width >= width {
 		return width, height
 	}
@@ -46,7 +53,28 @@ func (o Options) Size() (width, height int) {
 
 // passes tells whether the camera's own JPEG files are the pictures, at their full size.
 func (o Options) passes() bool {
-	return o.Format.Pixel == capture.MJPEG && o.Turn == (capture.Turn{}) && o.Paint == nil
+	return o.Format.Pixel == capture.MJPEG && o.Turn == (capture.Turn{}) && o.Paint == nil && o.Crop == nil && o.Frame == nil && !o.Coded
+}
+
+// Upright is the size of the picture before it is cropped or scaled.
+func (o Options) Upright() image.Rectangle {
+	width, height := o.Turn.Upright(o.Format.Width, o.Format.Height)
+	return image.Rect(0, 0, width, height)
+}
+
+// shown is the part of the upright picture that is shown. A crop is widened to even pixels, where chroma is cut; one that shows nothing
+// shows all.
+func (o Options) shown() image.Rectangle {
+	all := o.Upright()
+	if o.Crop == nil {
+		return all
+	}
+	r := o.Crop.Intersect(all)
+	r = image.Rect(r.Min.X&^1, r.Min.Y&^1, (r.Max.X+1)&^1, (r.Max.Y+1)&^1).Intersect(all)
+	if r.Empty() {
+		return all
+	}
+	return r
 }
 
 // Encode gives a frame as a JPEG file, in memory of its own. An MJPEG frame that is neither turned nor painted is passed on as it came.
@@ -66,6 +94,8 @@ func (e *Encoder) Encode(frame []byte, o Options) ([]byte, error) {
 			return nil, fmt.Errorf("cannot hide what nobody may see of a picture: %w", err)
 		}
 	}
+	shown := o.shown()
+	source = source.crop(shown)
 	picture := newI420(&e.small, width, height)
 	e.shrink(picture.Y, width, height, source.planes[0])
 	chromaWidth, chromaHeight := (width+1)/2, (height+1)/2
@@ -84,6 +114,9 @@ func (e *Encoder) Encode(frame []byte, o Options) ([]byte, error) {
 		}
 	case rgb:
 		e.fromRGB(picture, source, width, height)
+	}
+	if o.Frame != nil {
+		outline(picture, scale(*o.Frame, shown, width, height))
 	}
 	e.out.Reset()
 	quality := o.Quality

@@ -47,10 +47,11 @@ func made(t testing.TB, frame []byte, o Options) image.Image {
 // difference is the mean over all pixels and channels, of 255.
 func difference(a, b image.Image) float64 {
 	var sum, n float64
+	from := b.Bounds().Min
 	for y := range a.Bounds().Dy() {
 		for x := range a.Bounds().Dx() {
 			r1, g1, b1, _ := a.At(x, y).RGBA()
-			r2, g2, b2, _ := b.At(x, y).RGBA()
+			r2, g2, b2, _ := b.At(from.X+x, from.Y+y).RGBA()
 			for _, d := range []float64{float64(r1) - float64(r2), float64(g1) - float64(g2), float64(b1) - float64(b2)} {
 				sum += math.Abs(d) / 257
 				n++
@@ -283,4 +284,52 @@ func BenchmarkEncode(b *testing.B) {
 			})
 		}
 	}
+}
+
+// TestACropIsAPartOfTheWhole compares each format and turn with the same part of the whole picture.
+func TestACropIsAPartOfTheWhole(t *testing.T) {
+	for _, pixel := range capture.PixelFormats() {
+		format, frame := shot(t, pixel, 160, 90)
+		for _, degrees := range []int{0, 90, 180, 270} {
+			o := Options{Format: format, Rotate: degrees, Quality: 100, Coded: true}
+			whole := made(t, frame, o)
+			for asked, want := range map[image.Rectangle]image.Rectangle{
+				image.Rect(21, 13, 60, 50):     image.Rect(20, 12, 60, 50),
+				image.Rect(70, 60, 500, 500):   image.Rect(70, 60, whole.Bounds().Dx(), whole.Bounds().Dy()),
+				image.Rect(-9, -9, 30, 31):     image.Rect(0, 0, 30, 32),
+				image.Rect(900, 900, 910, 910): whole.Bounds(),
+			} {
+				o.Crop = &asked
+				got := made(t, frame, o)
+				if got.Bounds().Size() != want.Size() {
+					t.Fatalf("%s by %d: %v of %v, want %v", pixel, degrees, got.Bounds(), asked, want)
+				}
+				if d := difference(got, whole.(*image.YCbCr).SubImage(want)); d > 1.5 {
+					t.Errorf("%s by %d: %v differs by %.1f of 255 from that part of the whole", pixel, degrees, asked, d)
+				}
+			}
+		}
+	}
+}
+
+// TestAnOutlineIsDrawn looks at the colour along the edges of a box, in a picture that is cropped and scaled.
+func TestAnOutlineIsDrawn(t *testing.T) {
+	format, frame := shot(t, capture.Grey, 640, 360)
+	crop, box := image.Rect(200, 100, 600, 300), image.Rect(300, 140, 500, 260)
+	img := made(t, frame, Options{Format: format, Width: 200, Crop: &crop, Frame: &box})
+	green := func(x, y int) bool {
+		r, g, b, _ := img.At(x, y).RGBA()
+		return g > r+80<<8 && g > b+80<<8
+	}
+	for x := 1; x < 199; x++ {
+		for y := 1; y < 99; y++ {
+			edge := x >= 50 && x < 150 && y >= 20 && y < 80 && !(x >= 52 && x < 148 && y >= 22 && y < 78)
+			near := x >= 44 && x < 156 && y >= 14 && y < 86 && !(x >= 58 && x < 142 && y >= 28 && y < 72)
+			if edge && !green(x, y) || !near && green(x, y) {
+				t.Fatalf("pixel %d,%d: green %v, on the edge %v", x, y, green(x, y), edge)
+			}
+		}
+	}
+	o := Options{Format: format, Width: 200, Frame: &image.Rectangle{Max: image.Pt(3000, 3)}}
+	made(t, frame, o) // beyond the picture, and thinner than its own edges
 }

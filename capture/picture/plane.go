@@ -120,6 +120,30 @@ func (p plane) flip(f capture.Flip) plane {
 	return p
 }
 
+// crop gives a part of the source, which begins at an even pixel, without touching one.
+func (s source) crop(r image.Rectangle) source {
+	if r == image.Rect(0, 0, s.width, s.height) {
+		return s
+	}
+	part := func(v, full, has int) int { // of a plane that has all pixels of a row or column, or half of them
+		if has == full {
+			return v
+		}
+		return (v + 1) / 2
+	}
+	for i, p := range s.planes {
+		if p.pix == nil {
+			continue
+		}
+		c := plane{nil, p.step, p.stride, part(r.Dx(), s.width, p.width), part(r.Dy(), s.height, p.height)}
+		first := p.origin() + part(r.Min.X, s.width, p.width)*p.step + part(r.Min.Y, s.height, p.height)*p.stride
+		c.pix = p.pix[first-c.origin():]
+		s.planes[i] = c
+	}
+	s.width, s.height = r.Dx(), r.Dy()
+	return s
+}
+
 // origin is the index of pixel 0, 0: a negative step or stride counts from the far end.
 func (p plane) origin() int {
 	at := 0

@@ -20,6 +20,7 @@ import (
 // service is a running `vedette run`, a broker's subscriber, and the command line beside it.
 type service struct {
 	cmd      *exec.Cmd
+	cancel   context.CancelFunc
 	config   string
 	stateDir string
 	log      *lockedBuffer
@@ -55,20 +56,30 @@ func startService(t *testing.T, cameras string, mqtt ...string) *service {
 	section := strings.Join(append([]string{fmt.Sprintf("brokers: ['tcp://127.0.0.1:%s']", port)}, mqtt...), ", ")
 	head := fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {%s}\nweb: {listen: ''}\n", s.stateDir, section)
 	s.config = configFile(t, head+"cameras:\n"+cameras)
+	s.start(t)
+	t.Cleanup(func() { s.stop(t) })
+	return s
+}
+
+func (s *service) start(t *testing.T) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	s.cancel = cancel
 	s.cmd = vedette(ctx, t, "run", "--config", s.config)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		defer cancel()
-		_ = s.cmd.Process.Signal(syscall.SIGTERM)
-		if err := s.cmd.Wait(); err != nil {
-			t.Errorf("%v: %s", err, s.log)
-		}
-	})
-	return s
+}
+
+// stop ends the service in good order.
+func (s *service) stop(t *testing.T) {
+	t.Helper()
+	defer s.cancel()
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, s.log)
+	}
 }
 
 // ask runs another vedette beside the service.

@@ -26,6 +26,11 @@ func (t Topics) Stats() string { return t.Prefix + "/stats" }
 // Count carries how many objects of a label a camera or a zone has now.
 func (t Topics) Count(place, label string) string { return t.Prefix + "/" + place + "/" + label }
 
+// Best carries the best view of a camera's objects of a label.
+func (t Topics) Best(camera, label string) string {
+	return t.Prefix + "/" + camera + "/" + label + "/snapshot"
+}
+
 // All is the label under which all objects count.
 const All = "all"
 

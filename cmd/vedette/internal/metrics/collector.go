@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"vedette/capture"
+	"vedette/cmd/vedette/internal/bestview"
 	"vedette/infer/client"
 	"vedette/infer/wire"
 	"vedette/mqtt"
@@ -29,6 +30,7 @@ type Snapshot struct {
 	Client   client.Stats
 	MQTT     mqtt.Status
 	Live     live.Stats        // of the live view
+	Best     bestview.Stats    // of pictures that are published
 	Withheld map[string]uint64 // results that were not published as detections, by cause
 	Commands []command.Count
 	// May are the names of everything that may be degraded, as State.Degraded has them.
@@ -69,6 +71,8 @@ type collector struct {
 	events, eventsWaiting, eventsLost, outboxBytes, outboxWritten, outboxSyncs, outboxDamaged *prometheus.Desc
 
 	viewers, viewersDropped, pictures, picturesFailed *prometheus.Desc
+
+	best, bestDropped *prometheus.Desc
 }
 
 func newCollector(version string, snapshot func() Snapshot) *collector {
@@ -141,6 +145,11 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		viewersDropped: desc("live_viewers_dropped_total", "Viewers that were parted with, as they did not read."),
 		pictures:       desc("live_pictures_total", "Pictures made for viewers."),
 		picturesFailed: desc("live_pictures_failed_total", "Frames of which no picture could be made."),
+
+		best: desc("mqtt_snapshots_total", "Pictures of best views that were published."),
+		bestDropped: desc("mqtt_snapshots_dropped_total", "Views that were the best so far and were not published, by cause: \"rate\" (a better "+
+			"one came before their turn), \"memory\" (as many wait as may, or more labels are seen than have a picture), \"size\" (too many bytes "+
+			"however small), \"failed\" (no picture can be made of the frame).", "cause"),
 	}
 }
 
@@ -155,7 +164,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.connected, c.published, c.dropped, c.queued, c.hangUps,
 		c.withheld, c.commands,
 		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
-		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed,
+		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed, c.best, c.bestDropped,
 	} {
 		out <- d
 	}
@@ -187,6 +196,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectWorkers(o, s)
 	c.collectMQTT(o, s.MQTT)
 	c.collectLive(o, s.Live)
+	c.collectBest(o, s.Best)
 	for cause, n := range s.Withheld {
 		o.counter(c.withheld, float64(n), cause)
 	}
@@ -261,6 +271,13 @@ func (c *collector) collectMQTT(o output, s mqtt.Status) {
 	o.counter(c.outboxWritten, float64(b.Written))
 	o.counter(c.outboxSyncs, float64(b.Syncs))
 	o.counter(c.outboxDamaged, float64(b.Damaged))
+}
+
+func (c *collector) collectBest(o output, s bestview.Stats) {
+	o.counter(c.best, float64(s.Published))
+	for cause, n := range s.Dropped {
+		o.counter(c.bestDropped, float64(n), cause)
+	}
 }
 
 func (c *collector) collectLive(o output, s live.Stats) {

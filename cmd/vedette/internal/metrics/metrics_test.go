@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"vedette/capture"
+	"vedette/cmd/vedette/internal/bestview"
 	"vedette/infer"
 	"vedette/infer/client"
 	"vedette/infer/wire"
@@ -55,6 +56,7 @@ func sample() (Snapshot, *Recorder) {
 			Rejected: map[wire.Reason]uint64{wire.StaleGeneration: 3},
 		},
 		MQTT: mqtt.Status{Connected: true, Published: 9, Dropped: 4, Queued: 8},
+		Best: bestview.Stats{Published: 2, Dropped: map[string]uint64{bestview.ByRate: 3, bestview.ByMemory: 0, bestview.BySize: 1, bestview.ByFailed: 0}},
 		May:  []string{"web", "camera yard", "camera gate", "worker infer-worker"},
 	}
 	s.State.Worker = payload.Worker{

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/retained"
+	"vedette/infer"
 	"vedette/mqtt"
 	"vedette/mqtt/frigate"
 	"vedette/mqtt/homeassistant"
@@ -24,6 +25,8 @@ type announcer struct {
 	p      *Pipeline
 	ledger *retained.Ledger
 	kicked chan struct{} // there may be something else to discover. One is enough: it is made anew
+
+	model atomic.Pointer[string] // whose labels are known, by its hash
 
 	mu     sync.Mutex // guards counts; taken after tracking's
 	counts map[place]int
@@ -51,6 +54,13 @@ func (a *announcer) kick() {
 	select {
 	case a.kicked <- struct{}{}:
 	default:
+	}
+}
+
+// modelLoaded has topics of labels removed that a new model does not have.
+func (a *announcer) modelLoaded(model *infer.Model) {
+	if before := a.model.Swap(&model.SHA256); before == nil || *before != model.SHA256 {
+		a.kick()
 	}
 }
 
@@ -146,10 +156,11 @@ func (a *announcer) zero() {
 	}
 }
 
-// prune removes the topics of cameras, zones and prefixes that the configuration no longer has.
+// prune removes the topics of cameras, zones and prefixes that the configuration no longer has, and of labels that no model has.
 func (a *announcer) prune() {
 	cfg := a.p.config()
-	for _, e := range slices.Concat(a.ledger.Entries(retained.Count), a.ledger.Entries(retained.Picture)) {
+	a.p.prunePictures()
+	for _, e := range a.ledger.Entries(retained.Count) {
 		if !a.wanted(e, cfg) {
 			a.p.mqtt.SetRetained(e.Topic, nil)
 			a.ledger.Forget(e.Topic)
@@ -167,9 +178,9 @@ func (a *announcer) wanted(e retained.Entry, cfg config.Config) bool {
 	if e.Zone != "" {
 		name = e.Zone
 	}
-	ours := e.Topic == a.topic(e.Camera, e.Zone, e.Part) || e.Kind == retained.Picture && e.Topic == a.p.topics.Snapshot(e.Camera)
+	ours := e.Topic == a.topic(e.Camera, e.Zone, e.Part)
 	theirs := cfg.MQTT.Speaks(mqtt.Frigate) && e.Topic == a.p.frigate.Count(name, e.Part)
-	return there && (ours || theirs)
+	return there && (ours || theirs) && a.p.knowsLabel(e.Label)
 }
 
 // discover publishes what Home Assistant finds of this device, and takes back what it has found elsewhere before.
@@ -197,6 +208,11 @@ func (a *announcer) discover() {
 		for _, e := range a.ledger.Entries(retained.Count) {
 			if e.Camera == camera.Name && e.Topic == a.topic(e.Camera, e.Zone, e.Part) {
 				c.Counts = append(c.Counts, homeassistant.Place{Zone: e.Zone, Part: e.Part, Label: e.Label})
+			}
+		}
+		for _, e := range a.ledger.Entries(retained.Picture) {
+			if e.Topic == a.p.topics.Best(camera.Name, e.Part) {
+				c.Pictures = append(c.Pictures, homeassistant.Place{Part: e.Part, Label: e.Label})
 			}
 		}
 		device.Cameras = append(device.Cameras, c)

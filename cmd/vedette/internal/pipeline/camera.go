@@ -14,9 +14,11 @@ import (
 	"vedette/capture/command"
 	"vedette/capture/scene"
 	"vedette/capture/v4l2"
+	"vedette/cmd/vedette/internal/bestview"
 	"vedette/cmd/vedette/internal/metrics"
 	"vedette/infer/client"
 	"vedette/infer/motion"
+	"vedette/track"
 )
 
 // camera is one configured camera: its loop, which reads, and its stream, which leads to the workers.
@@ -31,7 +33,9 @@ type camera struct {
 
 	publisher *publisher // of the stream's goroutine
 	tracking  *tracking
-	record    *metrics.Camera // of the stream's goroutine
+	best      *bestview.Camera
+	sightings []track.Sighting // of the stream's goroutine
+	record    *metrics.Camera  // of the stream's goroutine
 
 	// waits says that the loop waits for the workers, which have deadlines of their own, on behalf of a lossless source.
 	waits atomic.Bool
@@ -54,7 +58,8 @@ func (p *Pipeline) newCamera(ctx context.Context, config capture.Camera, source 
 	ctx, stop := context.WithCancel(ctx)
 	fromCommand := config.Source.Command
 	cam := &camera{
-		config: config, client: p.client, source: source, publisher: p.newPublisher(config.Name), tracking: p.newTracking(config), record: p.records.Camera(config.Name),
+		config: config, client: p.client, source: source, publisher: p.newPublisher(config.Name), tracking: p.newTracking(config),
+		best: p.best.Camera(config.Name), record: p.records.Camera(config.Name),
 		stopped: ctx, stop: stop, ended: make(chan struct{}),
 		lossless: p.opts.Lossless || fromCommand != nil && fromCommand.Lossless,
 		before:   map[capture.DropCause]uint64{},

@@ -90,10 +90,9 @@ func (p *Pipeline) change(ctx context.Context, c change, ended chan<- struct{}) 
 		<-cam.ended
 		cam.tracking.end(track.Disabled)
 		p.forgetPictures(cam.config.Name)
+		cam.best.Close()
 	}
-	p.mu.Lock()
-	p.cameras = cameras
-	p.mu.Unlock()
+	p.replaceCameras(cameras)
 	for _, cam := range added {
 		go func() {
 			defer cam.end(ended)

@@ -64,6 +64,7 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Client:   p.client.Stats(),
 		MQTT:     p.mqtt.Status(),
 		Live:     p.hub.Stats(),
+		Best:     p.best.Stats(),
 		Withheld: p.withheld.counts(),
 		Commands: p.desk.Counts(),
 		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart, clientIDPart},

@@ -16,6 +16,7 @@ import (
 
 	"vedette/capture"
 	"vedette/capture/picture"
+	"vedette/cmd/vedette/internal/bestview"
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/faultlog"
 	"vedette/cmd/vedette/internal/identity"
@@ -100,6 +101,8 @@ type Pipeline struct {
 	recent       recent             // faults
 	happened     happened           // events
 	shots        sync.WaitGroup     // pictures of events that are waited for
+	best         *bestview.Chooser  // nil where no best views are published
+	picturing    sync.Mutex         // held while a retained picture is set, or taken back as its camera has changed; taken before mu
 	changed      chan struct{}      // the state may have changed. One is enough: it is made anew
 	faults       chan payload.Fault // to be kept on disk: as many as a crash loop brings while the disk takes a second or two
 	watchdog     *notify.Watchdog
@@ -139,6 +142,7 @@ func New(opts Options) (*Pipeline, error) {
 	}
 	p.openLives()
 	p.budget, p.announcer = newBudget(opts.Config.MQTT.Detections), p.newAnnouncer()
+	p.best = p.newBest()
 	p.newDesk()
 	p.client = client.New(client.Options{
 		Workers:       opts.Config.Infer.Workers,
@@ -245,6 +249,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	announcerDone := p.stage(ctx, p.announcer.run)
 	deskDone := p.stage(ctx, p.runDesk)
 	tracksDone := p.stage(ctx, p.watchTracks)
+	bestDone := p.stage(ctx, p.runBest)
 	workersDone := p.stage(ctx, p.runWorkers)
 	memoryDone := p.stage(ctx, p.watchMemory)
 	injectDone := p.stage(ctx, p.injectEvents)
@@ -261,7 +266,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.endTracks()
 	p.shots.Wait()
 
-	err := errors.Join(<-told, trialDone(), injectDone(), deskDone(), tracksDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
+	err := errors.Join(<-told, trialDone(), injectDone(), deskDone(), tracksDone(), bestDone(), memoryDone(), workersDone(), faultsDone(), stateDone(), announcerDone())
 	p.speakFrigate(payload.Offline)
 	err = errors.Join(err, mqttDone(), livesDone(), webDone(), hubDone(), watchdogDone())
 	if p.broker != nil {

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"time"
 
+	"vedette/cmd/vedette/internal/bestview"
 	"vedette/cmd/vedette/internal/identity"
 	"vedette/infer/client"
 	"vedette/mqtt/payload"
@@ -56,6 +57,10 @@ func (b *publisher) encode(r *client.Result, objects []string) []byte {
 // handle tracks, counts, publishes and shows a result.
 func (p *Pipeline) handle(cam *camera, r *client.Result) {
 	objects := cam.tracking.update(r)
+	if cam.best.Wants() {
+		cam.sightings = cam.tracking.sightings(cam.sightings[:0])
+		cam.best.Offer(bestview.Frame{Pixels: r.Pixels, Picture: cam.view.options}, cam.sightings)
+	}
 	cam.record.Result(r.Model, r.Detections, r.Timings)
 	cam.view.seen.Store(int64(r.Monotonic))
 	b := cam.publisher

@@ -42,6 +42,9 @@ func (p *Pipeline) workerChanged(status supervisor.Status) {
 		p.unreapable()
 		fallthrough
 	case supervisor.Ready, supervisor.Degraded:
+		if model := p.workers.model.Load(); model != nil {
+			p.announcer.modelLoaded(model)
+		}
 		p.started.once.Do(func() { close(p.started.there) })
 	}
 	p.touch()

@@ -99,6 +99,13 @@ func (t *tracking) update(r *client.Result) []string {
 	return t.ids
 }
 
+// sightings appends where each believed object is in the last frame.
+func (t *tracking) sightings(to []track.Sighting) []track.Sighting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.tracker.Sightings(to)
+}
+
 // end ends every object.
 func (t *tracking) end(reason track.Reason) {
 	t.mu.Lock()

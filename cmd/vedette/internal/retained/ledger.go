@@ -34,13 +34,15 @@ type Entry struct {
 	Zone   string `json:"zone,omitempty"`
 	Label  string `json:"label,omitempty"` // as the model has it
 	Part   string `json:"part,omitempty"`  // as topics have it
+	// View says by what of its camera's configuration a picture was made: see whoever notes it.
+	View string `json:"view,omitempty"`
 	// Components are those of a discovery, with their platforms.
 	Components map[string]string `json:"components,omitempty"`
 }
 
 func (e Entry) equal(o Entry) bool {
 	return e.Topic == o.Topic && e.Kind == o.Kind && e.Camera == o.Camera && e.Zone == o.Zone && e.Label == o.Label &&
-		e.Part == o.Part && maps.Equal(e.Components, o.Components)
+		e.Part == o.Part && e.View == o.View && maps.Equal(e.Components, o.Components)
 }
 
 // Bounds. A model has hundreds of labels, a device a few cameras with a few zones.
