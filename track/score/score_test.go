@@ -57,6 +57,53 @@ func TestExampleOfHOTA(t *testing.T) {
 	}
 }
 
+// TestExampleOfMotmetrics is the example that py-motmetrics' README works through (github.com/cheind/py-motmetrics, "Populating the
+// accumulator", "Computing metrics"): three frames with a false alarm, a miss and a switch, and the table it ends with, of all frames and of
+// the first two. Its distances are halved here, as boxes that are further than half apart make no pair, and so is its MOTP; of pairs
+// that are not matched they are near the example's.
+func TestExampleOfMotmetrics(t *testing.T) {
+	at := func(frame, id int, apart float64) score.Item { // boxes d apart have 1 - d in common where they are d/(2-d) of their width apart
+		x := 100 * apart
+		return score.Item{Frame: frame, ID: id, Box: score.Rect{X1: x, X2: x + 100, Y2: 10}}
+	}
+	shift := func(distance float64) float64 { d := distance / 2; return d / (2 - d) }
+	const a, b = 1, 2
+	truth := []score.Item{
+		at(0, a, 0), at(0, b, 2*shift(0.3)),
+		at(1, a, 0), at(1, b, shift(0.2)+shift(0.4)),
+		at(2, a, 0), at(2, b, shift(0.6)+shift(0.1)),
+	}
+	tracks := []score.Item{
+		at(0, 1, -shift(0.1)), at(0, 2, 2*shift(0.3)+shift(0.2)), at(0, 3, shift(0.3)),
+		at(1, 1, shift(0.2)),
+		at(2, 1, shift(0.6)), at(2, 3, shift(0.1)),
+	}
+	for _, c := range []struct {
+		name                      string
+		frames                    int
+		idf1, mota, motp          float64
+		falses, misses, switching int
+	}{{"full", 3, 0.833, 0.5, 0.340, 1, 1, 1}, {"part", 2, 0.75, 0.5, 0.167, 1, 1, 0}} {
+		first := func(items []score.Item) (kept []score.Item) {
+			for _, item := range items {
+				if item.Frame < c.frames {
+					kept = append(kept, item)
+				}
+			}
+			return kept
+		}
+		r := score.Compare(first(truth), first(tracks))
+		if r.False != c.falses || r.Misses != c.misses || r.Switches != c.switching {
+			t.Errorf("%s: %d false, %d misses, %d switches", c.name, r.False, r.Misses, r.Switches)
+		}
+		near(t, c.name+" IDF1", r.IDF1, c.idf1)
+		near(t, c.name+" IDP", r.IDP, c.idf1)
+		near(t, c.name+" IDR", r.IDR, c.idf1)
+		near(t, c.name+" MOTA", r.MOTA, c.mota)
+		near(t, c.name+" MOTP", 2*(1-r.MOTP), c.motp)
+	}
+}
+
 // TestWorkedByHand: two objects whose tracks are exchanged in the middle, a miss, a false alarm and a box that lies 60% off.
 func TestWorkedByHand(t *testing.T) {
 	truth := join(walk(1, 0, 10, 0), walk(2, 0, 10, 100))
