@@ -67,6 +67,7 @@ func sample() (Snapshot, *Recorder) {
 	r := NewRecorder()
 	r.Worker("infer-worker")
 	r.Fault(supervisor.Fault{Process: "infer-worker", Kind: supervisor.KindSignal})
+	r.Crossing("yard", "doorstep", "in", "person")
 	r.Camera("yard").Result(
 		&infer.Model{SHA256: "ab", Labels: []string{"person", "cup"}}, []infer.Detection{{Class: 1}, {Class: 1}, {Class: 7}},
 		infer.Timings{Queue: time.Millisecond, Total: 40 * time.Millisecond},
@@ -435,4 +436,21 @@ func TestPromtoolAcceptsTheDashboardsQueries(t *testing.T) {
 		t.Fatal(err)
 	}
 	promtool(t, "check", "rules", path)
+}
+
+func TestCrossingsAreBounded(t *testing.T) {
+	r := NewRecorder()
+	for i := range maxCrossings + 10 {
+		r.Crossing("yard", "doorstep", "in", fmt.Sprint("label ", i))
+		r.Crossing("yard", "doorstep", "in", "label 0")
+	}
+	series := 0
+	for _, family := range gather(t, Snapshot{}, r) {
+		if family.GetName() == "vedette_line_crossings_total" {
+			series = len(family.GetMetric())
+		}
+	}
+	if series != maxCrossings+1 {
+		t.Errorf("%d series", series)
+	}
 }

@@ -3,6 +3,7 @@ package metrics
 import (
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,10 +29,20 @@ type Recorder struct {
 	detections *prometheus.CounterVec
 	faults     *prometheus.CounterVec
 	events     *prometheus.CounterVec
+	crossings  *prometheus.CounterVec
 	latency    *prometheus.HistogramVec
 
 	queue, preprocess, infer, decode, total prometheus.Observer // of latency
+
+	mu      sync.Mutex // guards crossed
+	crossed map[crossing]struct{}
 }
+
+// crossing is a way over a line, for one label.
+type crossing struct{ camera, line, direction, label string }
+
+// maxCrossings bounds what crossings may add to every scrape.
+const maxCrossings = 1024
 
 // NewRecorder makes one with everything at 0.
 func NewRecorder() *Recorder {
@@ -48,6 +59,11 @@ func NewRecorder() *Recorder {
 			Name: "vedette_events_total",
 			Help: "Messages of the lives of objects, by camera and type.",
 		}, []string{"camera", "type"}),
+		crossings: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vedette_line_crossings_total",
+			Help: "How often objects of a label have crossed a line, by direction: \"in\", \"out\". Beyond 1024 of these sets of labels, the label is \"other\".",
+		}, []string{"camera", "line", "direction", "label"}),
+		crossed: map[crossing]struct{}{},
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "vedette_inference_duration_seconds",
 			Help: "Where the time of a frame with a result went. \"queue\" is from its submission to the worker's start on it, " +
@@ -82,11 +98,27 @@ func (r *Recorder) Fault(f supervisor.Fault) {
 // Event counts a message of an object's life.
 func (r *Recorder) Event(camera, kind string) { r.events.WithLabelValues(camera, kind).Inc() }
 
+// Crossing counts an object that has crossed a line.
+func (r *Recorder) Crossing(camera, line, direction, label string) {
+	c := crossing{camera, line, direction, strings.ToValidUTF8(label, "\uFFFD")} // a label comes from a model, by way of a worker
+	r.mu.Lock()
+	if _, known := r.crossed[c]; !known {
+		if len(r.crossed) < maxCrossings {
+			r.crossed[c] = struct{}{}
+		} else {
+			c.label = OtherLabel
+		}
+	}
+	r.mu.Unlock()
+	r.crossings.WithLabelValues(c.camera, c.line, c.direction, c.label).Inc()
+}
+
 // Describe is a prometheus.Collector's.
 func (r *Recorder) Describe(out chan<- *prometheus.Desc) {
 	r.detections.Describe(out)
 	r.faults.Describe(out)
 	r.events.Describe(out)
+	r.crossings.Describe(out)
 	r.latency.Describe(out)
 }
 
@@ -95,6 +127,7 @@ func (r *Recorder) Collect(out chan<- prometheus.Metric) {
 	r.detections.Collect(out)
 	r.faults.Collect(out)
 	r.events.Collect(out)
+	r.crossings.Collect(out)
 	r.latency.Collect(out)
 }
 

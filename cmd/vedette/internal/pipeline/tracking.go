@@ -156,6 +156,7 @@ func (p *Pipeline) publishEvents(camera string, events []track.Event, frame fram
 		}
 		for _, c := range e.Crossed {
 			m.Crossed = append(m.Crossed, payload.Crossing{Line: c.Line, Direction: string(c.Direction)})
+			p.records.Crossing(camera, c.Line, string(c.Direction), e.After.Label)
 		}
 		p.publishEvent(camera, e.ID, m.Type, m.AppendJSON)
 		p.happens(m)
