@@ -321,10 +321,11 @@ func TestAnOutlineIsDrawn(t *testing.T) {
 		r, g, b, _ := img.At(x, y).RGBA()
 		return g > r+80<<8 && g > b+80<<8
 	}
+	between := func(p image.Point, outer, inner image.Rectangle) bool { return p.In(outer) && !p.In(inner) }
 	for x := 1; x < 199; x++ {
 		for y := 1; y < 99; y++ {
-			edge := x >= 50 && x < 150 && y >= 20 && y < 80 && !(x >= 52 && x < 148 && y >= 22 && y < 78)
-			near := x >= 44 && x < 156 && y >= 14 && y < 86 && !(x >= 58 && x < 142 && y >= 28 && y < 72)
+			edge := between(image.Pt(x, y), image.Rect(50, 20, 150, 80), image.Rect(52, 22, 148, 78))
+			near := between(image.Pt(x, y), image.Rect(44, 14, 156, 86), image.Rect(58, 28, 142, 72))
 			if edge && !green(x, y) || !near && green(x, y) {
 				t.Fatalf("pixel %d,%d: green %v, on the edge %v", x, y, green(x, y), edge)
 			}

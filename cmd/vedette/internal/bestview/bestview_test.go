@@ -6,6 +6,7 @@ import (
 	"image"
 	"image/jpeg"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,7 +45,8 @@ func person(id string, side float32) track.Sighting {
 
 type bench struct {
 	*Chooser
-	got []Picture
+	got []Picture // by the end of the last wait
+	all []Picture // guarded by the Chooser's lock
 }
 
 // run runs a Chooser in a bubble; wait lets it do what there is to do.
@@ -52,7 +54,7 @@ func run(t *testing.T, o Options, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{}
-		o.Every, o.Logger, o.Publish = 5*time.Second, slog.New(slog.DiscardHandler), func(p Picture) { b.got = append(b.got, p) }
+		o.Every, o.Logger, o.Publish = 5*time.Second, slog.New(slog.DiscardHandler), func(p Picture) { b.all = append(b.all, p) }
 		if o.MaxBytes == 0 {
 			o.Width, o.MaxBytes = width, 100<<10
 		}
@@ -72,6 +74,16 @@ func run(t *testing.T, o Options, f func(b *bench)) {
 func (b *bench) wait(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = slices.Clone(b.all)
+}
+
+// kept is how much the Chooser keeps.
+func (b *bench) kept() (waiting, slots, cameras int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting, b.slots, len(b.cameras)
 }
 
 func TestTheBestViewIsPublishedAtItsTurn(t *testing.T) {
@@ -133,8 +145,8 @@ func TestNothingComesOfACameraThatIsClosed(t *testing.T) {
 		yard.Close()
 		yard.Offer(grey(40), []track.Sighting{person("a", 0.9)})
 		b.wait(time.Minute)
-		if len(b.got) != 1 || b.waiting != 0 || b.slots != 0 || len(b.cameras) != 0 {
-			t.Errorf("%d pictures; %d wait, %d slots, %d cameras", len(b.got), b.waiting, b.slots, len(b.cameras))
+		if waiting, slots, cameras := b.kept(); len(b.got) != 1 || waiting+slots+cameras != 0 {
+			t.Errorf("%d pictures; %d wait, %d slots, %d cameras", len(b.got), waiting, slots, cameras)
 		}
 		again := b.Camera("yard")
 		again.Offer(grey(50), []track.Sighting{person("z", 0.1)})
@@ -170,13 +182,13 @@ func TestBounds(t *testing.T) {
 		}
 		for range 2 * maxSlots {
 			yard.Offer(grey(20), many)
-			if b.waiting > maxWaiting {
-				t.Fatalf("%d frames wait", b.waiting)
+			if waiting, _, _ := b.kept(); waiting > maxWaiting {
+				t.Fatalf("%d frames wait", waiting)
 			}
 			b.wait(5 * time.Second)
 		}
-		if b.slots > maxSlots || b.Stats().Dropped[ByMemory] == 0 {
-			t.Errorf("%d slots, %+v", b.slots, b.Stats())
+		if _, slots, _ := b.kept(); slots != maxSlots || b.Stats().Dropped[ByMemory] == 0 {
+			t.Errorf("%d slots, %+v", slots, b.Stats())
 		}
 	})
 }
