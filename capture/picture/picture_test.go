@@ -290,8 +290,8 @@ func BenchmarkEncode(b *testing.B) {
 func TestACropIsAPartOfTheWhole(t *testing.T) {
 	for _, pixel := range capture.PixelFormats() {
 		format, frame := shot(t, pixel, 160, 90)
-		for _, degrees := range []int{0, 90, 180, 270} {
-			o := Options{Format: format, Rotate: degrees, Quality: 100, Coded: true}
+		for _, turn := range []capture.Turn{{}, {Rotate: 180}, {Rotate: 90, Flip: capture.FlipHorizontal}} {
+			o := Options{Format: format, Turn: turn, Quality: 100, Coded: true}
 			whole := made(t, frame, o)
 			for asked, want := range map[image.Rectangle]image.Rectangle{
 				image.Rect(21, 13, 60, 50):     image.Rect(20, 12, 60, 50),
@@ -302,10 +302,10 @@ func TestACropIsAPartOfTheWhole(t *testing.T) {
 				o.Crop = &asked
 				got := made(t, frame, o)
 				if got.Bounds().Size() != want.Size() {
-					t.Fatalf("%s by %d: %v of %v, want %v", pixel, degrees, got.Bounds(), asked, want)
+					t.Fatalf("%s by %v: %v of %v, want %v", pixel, turn, got.Bounds(), asked, want)
 				}
 				if d := difference(got, whole.(*image.YCbCr).SubImage(want)); d > 1.5 {
-					t.Errorf("%s by %d: %v differs by %.1f of 255 from that part of the whole", pixel, degrees, asked, d)
+					t.Errorf("%s by %v: %v differs by %.1f of 255 from that part of the whole", pixel, turn, asked, d)
 				}
 			}
 		}
