@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"vedette/infer/bundle"
+	"vedette/whole"
 )
 
 // The links' names, and what a folder that is being filled begins with.
@@ -163,7 +164,7 @@ func (s Store) extract(r *bundle.Reader, bound int64) (Installed, error) {
 		err = s.makeRoom(r.Manifest.Size(), bound)
 	}
 	if err == nil {
-		err = writeAtomic(filepath.Join(home, floor), strconv.FormatUint(r.Manifest.Version, 10)+"\n")
+		err = whole.Write(filepath.Join(home, floor), 0o644, append(strconv.AppendUint(nil, r.Manifest.Version, 10), '\n'))
 	}
 	if err == nil {
 		err = os.RemoveAll(final) // a damaged one

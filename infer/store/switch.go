@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"vedette/whole"
 )
 
 // Trial is a switch that has yet to prove itself. It is on disk, so that a service which the new model takes down with it finds
@@ -138,7 +140,7 @@ func (s Store) setTrial(trial Trial) error {
 		return fmt.Errorf("cannot note which model is on trial: %w", err)
 	}
 	path := filepath.Join(s.root, trialFile)
-	return errors.Join(writeAtomic(path, string(text)+"\n"), s.own(trialFile))
+	return errors.Join(whole.Write(path, 0o644, append(text, '\n')), s.own(trialFile))
 }
 
 // link points a link of a name's folder somewhere else, in one step.
@@ -221,23 +223,6 @@ func (s Store) own(names ...string) (err error) {
 		}
 	}
 	return nil
-}
-
-// writeAtomic replaces a small file as a whole.
-func writeAtomic(path, text string) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	_, err = file.WriteString(text)
-	err = errors.Join(err, file.Chmod(0o644), file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("cannot write %s: %w", path, err), os.Remove(file.Name()))
-	}
-	return syncFolder(filepath.Dir(path))
 }
 
 func syncFolder(path string) error {

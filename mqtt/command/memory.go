@@ -8,8 +8,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
+
+	"vedette/whole"
 )
 
 // entry is what is remembered of one command. Its first line is written before it is carried out: a service that dies over
@@ -151,16 +152,7 @@ func (m *memory) rewrite() error {
 		}
 		text.Write(append(line, '\n'))
 	}
-	file, err := os.CreateTemp(filepath.Dir(m.path), ".commands-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(text.Bytes())
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(file.Name(), m.path); err != nil {
+	if err := whole.Write(m.path, 0o600, text.Bytes()); err != nil {
 		return err
 	}
 	m.size = int64(text.Len())

@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"vedette/whole"
 )
 
 // lookEvery is how soon a renewed certificate is used.
@@ -136,16 +138,7 @@ func OwnCertificate(dir string, names []string) (*Certificate, error) {
 	return OpenCertificate(certFile, keyFile)
 }
 
-// writePEM replaces a file, whole or not at all.
+// writePEM replaces a file, for its owner alone.
 func writePEM(path, kind string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // for its owner alone
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	err = pem.Encode(file, &pem.Block{Type: kind, Bytes: content})
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
+	return whole.Write(path, 0o600, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"vedette/capture"
+	"vedette/whole"
 )
 
 // Overrides is the content of overrides.yaml while it is changed. It has the form of a configuration, but for its cameras: each
@@ -74,32 +75,15 @@ func Override(path string, below []string, change func(Overrides) error) (config
 	if err := config.apply(append(layers, layer{path, text})); err != nil {
 		return Config{}, nil, err
 	}
-	if err := writeWhole(path, text); err != nil {
+	if err := whole.Write(path, 0o600, text); err != nil {
 		return Config{}, nil, err
 	}
 	return config, func() error {
 		if missing {
 			return os.Remove(path)
 		}
-		return writeWhole(path, before)
+		return whole.Write(path, 0o600, before)
 	}, nil
-}
-
-// writeWhole is safe against a power cut: the file has its old content or its new one.
-func writeWhole(path string, text []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".overrides-*")
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(text)
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	return nil
 }
 
 func (l layer) amends() bool { return filepath.Base(l.name) == OverridesFile }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"vedette/mqtt/payload"
+	"vedette/whole"
 )
 
 // Bounds. A crash loop must neither fill the disk nor push out how it began: half of what is kept are the oldest.
@@ -44,7 +45,7 @@ func (l Log) Add(fault payload.Fault) error {
 	if n := len(numbers); n > 0 {
 		next = numbers[n-1] + 1
 	}
-	if err := writeWhole(l.path(next), text); err != nil {
+	if err := whole.Write(l.path(next), 0o600, append(text, '\n')); err != nil {
 		return fmt.Errorf("cannot keep a fault: %w", err)
 	}
 	for numbers = append(numbers, next); len(numbers) > maxFaults; numbers = slices.Delete(numbers, maxFaults/2, maxFaults/2+1) {
@@ -53,20 +54,6 @@ func (l Log) Add(fault payload.Fault) error {
 		}
 	}
 	return nil
-}
-
-// writeWhole is safe against a power cut: a name that is there has its content.
-func writeWhole(path string, text []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(append(text, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }
 
 // Faults are those that are kept, oldest first. What cannot be read is left out, and is in the error.

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"vedette/whole"
 )
 
 // raiseEvery is how often the floor is written at most: it costs a block of flash.
@@ -69,28 +70,15 @@ func (f *Floor) Raise(now time.Time, last bool) error {
 		f.at, f.since = now, time.Now()
 	}
 	at, due := f.at, f.path != "" && (last || f.at.Sub(f.written) >= raiseEvery)
-	if due {
-		f.written = at
-	}
 	f.mu.Unlock()
 	if !due {
 		return nil
 	}
-	if err := f.write(at); err != nil {
+	if err := whole.Write(f.path, 0o600, at.UTC().AppendFormat(nil, time.RFC3339+"\n")); err != nil {
 		return fmt.Errorf("cannot keep the time floor: %w", err)
 	}
+	f.mu.Lock()
+	f.written = at
+	f.mu.Unlock()
 	return nil
-}
-
-func (f *Floor) write(at time.Time) error {
-	file, err := os.CreateTemp(filepath.Dir(f.path), ".time-floor-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = fmt.Fprintln(file, at.UTC().Format(time.RFC3339))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), f.path)
 }

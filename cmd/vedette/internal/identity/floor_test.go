@@ -44,3 +44,25 @@ func TestAFloorThatCannotBeReadIsNone(t *testing.T) {
 		t.Errorf("%v, %v", f.Now(), err)
 	}
 }
+
+// A full disk now does not cost the floor for an hour.
+func TestAFloorThatWasNotWrittenIsTriedAgain(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	f, err := OpenFloor(filepath.Join(dir, "time-floor"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
+	if err := f.Raise(at, false); err == nil {
+		t.Fatal("it is written into a folder that is not there")
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Raise(at.Add(time.Minute), false); err != nil {
+		t.Fatal(err)
+	}
+	if text, _ := os.ReadFile(f.path); string(text) != "2026-06-01T12:01:00Z\n" {
+		t.Errorf("it wrote %q", text)
+	}
+}
