@@ -13,10 +13,11 @@ import (
 	"log/slog"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
+
+	"vedette/whole"
 )
 
 // Kinds of topics.
@@ -51,8 +52,11 @@ const (
 	maxFile    = 4 << 20
 )
 
-// saveAfter is how long changes are collected before they are written.
-const saveAfter = time.Second
+// saveAfter is how long changes are collected before they are written; saveAgain, how long a disk that took none is left alone.
+const (
+	saveAfter = time.Second
+	saveAgain = 30 * time.Second
+)
 
 // Ledger is the topics, kept in a file. Its methods may be called from any goroutine, and do not block but for Run.
 type Ledger struct {
@@ -61,6 +65,7 @@ type Ledger struct {
 
 	mu      sync.Mutex // guards entries
 	entries map[string]Entry
+	full    bool // a topic found no room
 }
 
 // Open reads what is kept. A file that cannot be read is as good as none: the error says so, and the ledger is usable.
@@ -87,15 +92,21 @@ func Open(path string) (*Ledger, error) {
 	return l, nil
 }
 
-// Note remembers a topic. It tells whether it is new, or of something else than before.
+// Note remembers a topic, where there is room. It tells whether that is new, or of something else than before.
 func (l *Ledger) Note(e Entry) bool {
 	l.mu.Lock()
 	before, known := l.entries[e.Topic]
-	changed := !known || !before.equal(e)
-	if changed && (known || len(l.entries) < maxEntries) {
+	room := known || len(l.entries) < maxEntries
+	changed := room && (!known || !before.equal(e))
+	if changed {
 		l.entries[e.Topic] = e
 	}
+	first := !room && !l.full
+	l.full = l.full || !room
 	l.mu.Unlock()
+	if first {
+		l.touch() // Run says so
+	}
 	if changed {
 		l.touch()
 	}
@@ -144,7 +155,8 @@ func (l *Ledger) touch() {
 
 // Run writes what changes, until ctx ends.
 func (l *Ledger) Run(ctx context.Context, logger *slog.Logger) {
-	said := false
+	said, saidFull := false, false
+	wait := saveAfter
 	for {
 		select {
 		case <-ctx.Done():
@@ -158,13 +170,29 @@ func (l *Ledger) Run(ctx context.Context, logger *slog.Logger) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(saveAfter):
+		case <-time.After(wait):
 		}
-		if err := l.save(); err != nil && !said {
-			said = true
-			logger.Warn("which topics are retained is not kept: a later configuration may leave some at the broker", "error", err)
+		wait = saveAfter
+		if err := l.save(); err != nil {
+			wait = saveAgain
+			l.touch()
+			if !said {
+				said = true
+				logger.Warn("which topics are retained is not kept: a later configuration may leave some at the broker", "error", err)
+			}
+		}
+		if l.overflows() && !saidFull {
+			saidFull = true
+			logger.Warn("more topics are retained than are remembered: Home Assistant does not hear of the rest, and a later "+
+				"configuration may leave some at the broker", "remembered", maxEntries)
 		}
 	}
+}
+
+func (l *Ledger) overflows() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full
 }
 
 func (l *Ledger) save() error {
@@ -175,14 +203,5 @@ func (l *Ledger) save() error {
 	if err != nil {
 		return err
 	}
-	file, err := os.CreateTemp(filepath.Dir(l.path), ".retained-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(append(text, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), l.path)
+	return whole.Write(l.path, 0o600, append(text, '\n'))
 }
