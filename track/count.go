@@ -47,7 +47,7 @@ func (t *Tracker) count(o *object, zone string, by int) {
 			return
 		}
 	}
-	t.changed = append(t.changed, Count{zone, o.counted, t.counts[key]})
+	t.changed = append(t.changed, Count{zone, o.counted, slices.Index(t.labels, o.counted), t.counts[key]})
 }
 
 // Changed gives the counts that the last Update or End may have changed.
@@ -57,7 +57,7 @@ func (t *Tracker) Changed() []Count { return t.changed }
 func (t *Tracker) Counts(to []Count) []Count {
 	from := len(to)
 	for key, n := range t.counts {
-		to = append(to, Count{key.zone, key.label, n})
+		to = append(to, Count{key.zone, key.label, slices.Index(t.labels, key.label), n})
 	}
 	slices.SortFunc(to[from:], func(a, b Count) int {
 		return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Label, b.Label))

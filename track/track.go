@@ -115,6 +115,7 @@ const (
 type Count struct {
 	Zone  string // empty: in the whole picture
 	Label string
+	Class int // the first of the model that has the label
 	N     int
 }
 

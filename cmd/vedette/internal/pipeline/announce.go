@@ -33,7 +33,13 @@ type announcer struct {
 }
 
 // place is where objects of a label are counted.
-type place struct{ camera, zone, label string }
+type place struct {
+	camera, zone, label string
+	class               int
+}
+
+// part is the label in topics.
+func (p place) part() string { return payload.LabelPart(p.label, p.class) }
 
 // ledgerFile is in the state directory.
 const ledgerFile = "retained.json"
@@ -69,10 +75,11 @@ func (a *announcer) count(camera string, changed []track.Count) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range changed {
-		a.counts[place{camera, c.Zone, c.Label}] = c.N
-		part := payload.LabelPart(c.Label, 0)
+		here := place{camera, c.Zone, c.Label, c.Class}
+		a.counts[here] = c.N
+		part := here.part()
 		a.set(a.topic(camera, c.Zone, part), a.sum(func(p place) bool {
-			return p.camera == camera && p.zone == c.Zone && payload.LabelPart(p.label, 0) == part
+			return p.camera == camera && p.zone == c.Zone && p.part() == part
 		}), retained.Entry{Camera: camera, Zone: c.Zone, Label: c.Label, Part: part})
 		a.countFrigate(camera, c, part)
 	}
@@ -115,7 +122,7 @@ func (a *announcer) countFrigate(camera string, c track.Count, part string) {
 	e := retained.Entry{Camera: camera, Zone: c.Zone, Part: frigate.All}
 	a.set(a.p.frigate.Count(name, frigate.All), a.sum(here), e)
 	e.Label, e.Part = c.Label, part
-	a.set(a.p.frigate.Count(name, part), a.sum(func(p place) bool { return here(p) && payload.LabelPart(p.label, 0) == part }), e)
+	a.set(a.p.frigate.Count(name, part), a.sum(func(p place) bool { return here(p) && p.part() == part }), e)
 }
 
 // run sets right what earlier runs left, and announces the device whenever there is something new.
