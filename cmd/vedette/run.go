@@ -113,11 +113,13 @@ type running struct {
 	stateDir string
 	notifier *notify.Notifier
 
-	overriding sync.Mutex // held over a whole change of the overrides: only another change waits for it
+	overriding sync.Mutex // held over a whole change of the configuration: only another change waits for it
 }
 
-// Reload reads the configuration anew.
+// Reload reads the configuration anew; never overrides that are about to be refused.
 func (r *running) Reload(ctx context.Context) error {
+	r.overriding.Lock()
+	defer r.overriding.Unlock()
 	cfg, err := loadConfig(r.file)
 	if err != nil {
 		return err
@@ -152,7 +154,7 @@ func (r *running) run(ctx context.Context, listener *control.Listener, logger *s
 	all.Go(func() { r.reloadAtHangup(beside, logger) })
 	if listener != nil {
 		all.Go(func() {
-			if err := control.Serve(beside, listener, r, logger); err != nil {
+			if err := control.Serve(beside, listener, r, r.LongestChange(), logger); err != nil {
 				logger.Error("the control socket is gone", "error", err)
 			}
 		})

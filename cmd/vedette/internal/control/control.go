@@ -60,7 +60,6 @@ type Problem struct {
 // Bounds on what a client may take or send. There is one board with a few clients, all local.
 const (
 	requestWithin = 5 * time.Second
-	reloadWithin  = 2 * time.Minute // a reload loads a new model to see whether it works
 	goodbyeWithin = 500 * time.Millisecond
 	maxHeader     = 8 << 10
 	maxBody       = 4 << 10
@@ -93,10 +92,10 @@ func Listen(path string) (*Listener, error) {
 	return &Listener{listener}, nil
 }
 
-// Serve answers until ctx ends; it closes the listener.
-func Serve(ctx context.Context, listener *Listener, service Service, logger *slog.Logger) error {
+// Serve answers until ctx ends; it closes the listener. A change of the service may take up to longest: a new model is tried.
+func Serve(ctx context.Context, listener *Listener, service Service, longest time.Duration, logger *slog.Logger) error {
 	server := &http.Server{
-		Handler: handler(service), ReadTimeout: requestWithin, WriteTimeout: reloadWithin + requestWithin, MaxHeaderBytes: maxHeader,
+		Handler: handler(service, longest), ReadTimeout: requestWithin, WriteTimeout: longest + requestWithin, MaxHeaderBytes: maxHeader,
 		ErrorLog:    slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
@@ -118,7 +117,7 @@ func Serve(ctx context.Context, listener *Listener, service Service, logger *slo
 	return nil
 }
 
-func handler(service Service) http.Handler {
+func handler(service Service, longest time.Duration) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/state", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, service.State())
@@ -128,7 +127,7 @@ func handler(service Service) http.Handler {
 	})
 	change := func(path string, carryOut func(context.Context, *http.Request) error) {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := context.WithTimeout(r.Context(), reloadWithin)
+			ctx, cancel := context.WithTimeout(r.Context(), longest)
 			defer cancel()
 			if err := carryOut(ctx, r); err != nil {
 				answer(w, http.StatusUnprocessableEntity, Problem{err.Error()})

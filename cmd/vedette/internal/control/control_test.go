@@ -42,7 +42,7 @@ func serve(t *testing.T, s Service) (*Client, string) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- Serve(ctx, listener, s, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- Serve(ctx, listener, s, time.Minute, slog.New(slog.DiscardHandler)) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

@@ -34,9 +34,6 @@ const (
 	floorFile    = "time-floor"
 )
 
-// commandWithin is how long a command may take: a reload loads a new model to see whether it works.
-const commandWithin = 2 * time.Minute
-
 // newDesk prepares for commands.
 func (p *Pipeline) newDesk() {
 	var commands, floor string
@@ -54,7 +51,7 @@ func (p *Pipeline) newDesk() {
 			return command.Clock{Now: time.Now(), Synced: identity.ClockSynced(), Floor: p.floor.Now()}
 		},
 		Execute: func(ctx context.Context, r command.Request) error {
-			ctx, cancel := context.WithTimeout(ctx, commandWithin)
+			ctx, cancel := context.WithTimeout(ctx, p.LongestChange())
 			defer cancel()
 			return p.execute(ctx, r)
 		},
@@ -86,21 +83,23 @@ func (p *Pipeline) raiseFloor(ctx context.Context) {
 	ticker := time.NewTicker(floorEvery)
 	defer ticker.Stop()
 	said := false
-	for last := false; !last; {
-		if identity.ClockSynced() {
-			if err := p.floor.Raise(time.Now(), last); err != nil && !said {
-				said = true
-				p.opts.Logger.Warn("after a restart it is not known how late it is at least", "error", err)
-			}
+	raise := func(last bool) {
+		if !identity.ClockSynced() {
+			return
 		}
-		select {
-		case <-ctx.Done():
-			last = true
-		case <-ticker.C:
+		if err := p.floor.Raise(time.Now(), last); err != nil && !said {
+			said = true
+			p.opts.Logger.Warn("after a restart it is not known how late it is at least", "error", err)
 		}
 	}
-	if identity.ClockSynced() {
-		_ = p.floor.Raise(time.Now(), true) // the service ends: what fails has been said
+	for {
+		raise(false)
+		select {
+		case <-ctx.Done():
+			raise(true)
+			return
+		case <-ticker.C:
+		}
 	}
 }
 

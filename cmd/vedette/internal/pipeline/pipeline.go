@@ -122,8 +122,18 @@ type Pipeline struct {
 	cameras []*camera     // never changed, only replaced
 }
 
-// New checks everything that can be checked before anything runs. Close frees what it took where Run is not called.
+// New checks everything that can be checked before anything runs. With an error the outbox is closed.
 func New(opts Options) (*Pipeline, error) {
+	p, err := newPipeline(opts)
+	if err != nil && opts.Outbox != nil {
+		ended, end := context.WithCancel(context.Background())
+		end()
+		err = errors.Join(err, opts.Outbox.Run(ended)) // which closes it
+	}
+	return p, err
+}
+
+func newPipeline(opts Options) (*Pipeline, error) {
 	p := &Pipeline{
 		opts: opts, live: opts.Config, began: time.Now(), changes: make(chan change), camerasEnded: make(chan struct{}),
 		changed: make(chan struct{}, 1), records: metrics.NewRecorder(), hub: live.New(opts.Logger),

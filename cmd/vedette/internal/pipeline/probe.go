@@ -21,15 +21,18 @@ import (
 	"vedette/supervisor/notify"
 )
 
+// lookingTakes is what a probe has beside the worker's own deadlines: for its end, and for pictures.
+const lookingTakes = 10 * time.Second
+
 // Probe loads the configured model in a worker of its own, as the service would, has it look at pictures, each a JPEG file, and
 // ends it again. found is what it saw in each.
 func Probe(ctx context.Context, cfg config.Config, executable string, tree *cgroup.Tree, pictures [][]byte, logger *slog.Logger,
 ) (model infer.Model, found [][]infer.Detection, err error) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.Infer.Deadlines.Load)
+	ctx, cancel := context.WithTimeout(ctx, longestAttempt(cfg.Infer)+lookingTakes)
 	defer cancel()
 	cfg.Infer.Workers, cfg.Infer.Spare = 1, false
 	c := client.New(client.Options{
-		RunDeadline: cfg.Infer.Deadlines.Run, LoadDeadline: cfg.Infer.Deadlines.Load, BuildDeadline: cfg.Infer.Deadlines.Load,
+		RunDeadline: cfg.Infer.Deadlines.Run, LoadDeadline: cfg.Infer.Deadlines.Load, BuildDeadline: cfg.Infer.Deadlines.Build,
 	}, logger)
 	var failure error
 	fault := func(f supervisor.Fault) {
@@ -73,7 +76,7 @@ func Probe(ctx context.Context, cfg config.Config, executable string, tree *cgro
 		return *model, found, nil
 	}
 	if failure == nil {
-		failure = errors.New("the model was not loaded in time (infer.deadlines.load)")
+		failure = errors.New("the model was not loaded in time (infer.deadlines)")
 	}
 	return infer.Model{}, nil, failure
 }

@@ -63,11 +63,26 @@ func (p *Pipeline) unreapable() {
 // longestStart is beyond all deadlines of a worker's own, each of which leads to an outcome: what takes longer is stuck
 // where nobody thought of it.
 func longestStart(config infer.Config) time.Duration {
-	attempt := config.Deadlines.Load
+	return time.Duration(supervisor.DefaultPolicy().Budget)*longestAttempt(config) + time.Minute
+}
+
+// longestAttempt is how long one start of a worker may take until its model is loaded.
+func longestAttempt(config infer.Config) time.Duration {
 	if slices.Contains(config.Providers, "tensorrt") {
-		attempt = max(attempt, config.Deadlines.Build)
+		return max(config.Deadlines.Load, config.Deadlines.Build)
 	}
-	return time.Duration(supervisor.DefaultPolicy().Budget)*attempt + time.Minute
+	return config.Deadlines.Load
+}
+
+// LongestChange is beyond what a change of the running configuration may take: a new model is tried, with its pictures and then as
+// the service would run it, and then each worker is restarted. A change may bring TensorRT along, but no other deadlines.
+func (p *Pipeline) LongestChange() time.Duration {
+	config := p.opts.Config.Infer
+	attempts := 2 + config.Workers
+	if config.Spare {
+		attempts++
+	}
+	return time.Duration(attempts)*max(config.Deadlines.Load, config.Deadlines.Build) + time.Minute
 }
 
 // tellSystemd tells it from the start to ctx's end how the service is. Its error says that the start took too long.

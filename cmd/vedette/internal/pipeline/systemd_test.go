@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vedette/capture"
+	"vedette/cmd/vedette/internal/config"
 	"vedette/mqtt/payload"
 )
 
@@ -186,5 +187,24 @@ func TestOnlyALoopThatDoesNotGoRoundIsStuck(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A probe, a command and a request of the control socket outlast an engine that is built.
+func TestAnEngineMayBeBuiltWithinAChange(t *testing.T) {
+	c := config.Default().Infer
+	c.Deadlines.Load, c.Deadlines.Build = time.Minute, 20*time.Minute
+	c.Providers = []string{"cpu"}
+	if got := longestAttempt(c); got != time.Minute {
+		t.Errorf("without TensorRT a start may take %v", got)
+	}
+	c.Providers = []string{"tensorrt", "cpu"}
+	if got := longestAttempt(c); got != 20*time.Minute {
+		t.Errorf("with TensorRT a start may take %v", got)
+	}
+	c.Workers = 1
+	p := &Pipeline{opts: Options{Config: config.Config{Infer: c}}}
+	if got := p.LongestChange(); got < 3*20*time.Minute {
+		t.Errorf("a change may take %v: a probe and a restart each build an engine", got)
 	}
 }

@@ -71,7 +71,7 @@ func (w *workers) restartInTurn(ctx context.Context, reason string) {
 		}
 		before := s.Status().Generation
 		s.Restart(reason)
-		ctx, cancel := context.WithTimeout(ctx, w.orders.Load().config.Infer.Deadlines.Load)
+		ctx, cancel := context.WithTimeout(ctx, longestAttempt(w.orders.Load().config.Infer))
 		for ctx.Err() == nil {
 			if now := s.Status(); now.Generation > before && now.State == supervisor.Ready {
 				break
