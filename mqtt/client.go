@@ -31,6 +31,8 @@ type Options struct {
 	Config   Config
 	Topics   payload.Topics
 	ClientID string
+	// Secrets is the folder of systemd's credentials, which the configuration names as credential:NAME; empty: there is none.
+	Secrets string
 	// Subscriptions are taken anew with each connection.
 	Subscriptions []Subscription
 	// Outbox keeps events until the broker has them; the client runs it. Nil: one in memory alone.
@@ -82,7 +84,7 @@ func New(opts Options) (*Client, error) {
 	if len(opts.Config.Brokers) == 0 {
 		return nil, errors.New("no broker is configured")
 	}
-	if _, err := credentials(opts.Config); err != nil { // a missing file is known at the start, not at the first try
+	if _, err := secrets(opts.Secrets).credentials(opts.Config); err != nil { // a missing file is known at the start, not at the first try
 		return nil, err
 	}
 	if opts.Progress == nil {

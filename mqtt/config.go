@@ -15,7 +15,8 @@ type Config struct {
 	Brokers       []string            `yaml:"brokers"` // tcp://, tls://, ws:// or wss:// addresses; empty: the embedded broker
 	Prefix        string              `yaml:"prefix"`  // {device} stands for the device's name
 	Username      string              `yaml:"username"`
-	PasswordFile  string              `yaml:"password_file"`
+	UsernameFile  string              `yaml:"username_file"` // in the place of username
+	PasswordFile  string              `yaml:"password_file"` // files may be credential:NAME, as systemd hands them over
 	TLS           TLSConfig           `yaml:"tls"`
 	Dialects      []string            `yaml:"dialects"` // beside vedette, which is always spoken: frigate
 	Frigate       FrigateConfig       `yaml:"frigate"`

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,47 +23,90 @@ import (
 
 // login is what a broker asks for, read from its files at each connection, so that a renewed certificate is used.
 type login struct {
-	password string
-	tls      *tls.Config
+	username, password string
+	tls                *tls.Config
 }
 
-func credentials(config Config) (login, error) {
-	var l login
-	if config.PasswordFile != "" {
-		text, err := os.ReadFile(config.PasswordFile)
-		if err != nil {
-			return l, fmt.Errorf("cannot read mqtt.password_file: %w", err)
-		}
-		l.password = strings.TrimRight(string(text), "\r\n")
+// credential begins the name of a file that systemd hands to the service: LoadCredential=NAME:… in the unit.
+const credential = "credential:"
+
+// secrets is the folder of systemd's credentials, $CREDENTIALS_DIRECTORY; empty where the service has none.
+type secrets string
+
+// path is where a configured file is.
+func (s secrets) path(name string) (string, error) {
+	name, is := strings.CutPrefix(name, credential)
+	switch {
+	case !is:
+		return name, nil
+	case s == "":
+		return "", fmt.Errorf("there is no credential %q: the service was not started by systemd with LoadCredential=%s:… (CREDENTIALS_DIRECTORY is not set)", name, name)
 	}
-	l.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	return filepath.Join(string(s), name), nil
+}
+
+func (s secrets) read(key, name string) (text []byte, path string, err error) {
+	if path, err = s.path(name); err == nil {
+		text, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, path, fmt.Errorf("cannot read %s: %w", key, err)
+	}
+	return text, path, nil
+}
+
+// word reads a file that holds one word, which a line's end may follow.
+func (s secrets) word(key, name string) (string, error) {
+	text, _, err := s.read(key, name)
+	return strings.TrimRight(string(text), "\r\n"), err
+}
+
+func (s secrets) credentials(config Config) (l login, err error) {
+	l = login{username: config.Username, tls: &tls.Config{MinVersion: tls.VersionTLS12}}
+	if config.UsernameFile != "" {
+		if l.username, err = s.word("mqtt.username_file", config.UsernameFile); err != nil {
+			return l, err
+		}
+	}
+	if config.PasswordFile != "" {
+		if l.password, err = s.word("mqtt.password_file", config.PasswordFile); err != nil {
+			return l, err
+		}
+	}
 	if config.TLS.CAFile != "" {
-		pem, err := os.ReadFile(config.TLS.CAFile)
+		pem, path, err := s.read("mqtt.tls.ca_file", config.TLS.CAFile)
 		if err != nil {
-			return l, fmt.Errorf("cannot read mqtt.tls.ca_file: %w", err)
+			return l, err
 		}
 		l.tls.RootCAs = x509.NewCertPool()
 		if !l.tls.RootCAs.AppendCertsFromPEM(pem) {
-			return l, fmt.Errorf("mqtt.tls.ca_file %s holds no certificate in PEM form", config.TLS.CAFile)
+			return l, fmt.Errorf("mqtt.tls.ca_file %s holds no certificate in PEM form", path)
 		}
 	}
-	if config.TLS.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(config.TLS.CertFile, config.TLS.KeyFile)
-		if err != nil {
-			return l, fmt.Errorf("cannot use mqtt.tls.cert_file and key_file: %w", err)
-		}
-		l.tls.Certificates = []tls.Certificate{pair}
+	if config.TLS.CertFile == "" {
+		return l, nil
 	}
+	cert, certErr := s.path(config.TLS.CertFile)
+	key, keyErr := s.path(config.TLS.KeyFile)
+	err = errors.Join(certErr, keyErr)
+	var pair tls.Certificate
+	if err == nil {
+		pair, err = tls.LoadX509KeyPair(cert, key)
+	}
+	if err != nil {
+		return l, fmt.Errorf("cannot use mqtt.tls.cert_file and key_file: %w", err)
+	}
+	l.tls.Certificates = []tls.Certificate{pair}
 	return l, nil
 }
 
 func (c *Client) pahoOptions(broker string) (*paho.ClientOptions, error) {
-	l, err := credentials(c.opts.Config)
+	l, err := secrets(c.opts.Secrets).credentials(c.opts.Config)
 	if err != nil {
 		return nil, err
 	}
 	opts := paho.NewClientOptions().AddBroker(broker).SetClientID(c.opts.ClientID).
-		SetUsername(c.opts.Config.Username).SetPassword(l.password).SetTLSConfig(l.tls).
+		SetUsername(l.username).SetPassword(l.password).SetTLSConfig(l.tls).
 		SetCleanSession(true).SetAutoReconnect(false).SetConnectRetry(false).
 		SetProtocolVersion(4). // MQTT 3.1.1; without it paho tries 3.1 after a refusal
 		SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout).
@@ -142,6 +186,17 @@ func (c Config) Validate(report func(path, problem string)) {
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		report("tls", "cert_file and key_file go together")
+	}
+	if c.Username != "" && c.UsernameFile != "" {
+		report("username_file", "it stands in the place of username: have one of them")
+	}
+	for _, file := range []struct{ key, name string }{
+		{"username_file", c.UsernameFile}, {"password_file", c.PasswordFile},
+		{"tls.ca_file", c.TLS.CAFile}, {"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile},
+	} {
+		if id, is := strings.CutPrefix(file.name, credential); is && (id == "" || id != filepath.Base(id) || id == "." || id == "..") {
+			report(file.key, fmt.Sprintf("%q is no name of a credential, such as credential:mqtt-password", file.name))
+		}
 	}
 	for i, dialect := range c.Dialects {
 		if dialect != "vedette" && dialect != Frigate {

@@ -79,6 +79,10 @@ func TestValidate(t *testing.T) {
 		"no prefix":            {func(c *Config) { c.Prefix = "" }, "prefix: "},
 		"certificate alone":    {func(c *Config) { c.TLS.CertFile = "/etc/cert.pem" }, "tls: "},
 		"key alone":            {func(c *Config) { c.TLS.KeyFile = "/etc/key.pem" }, "tls: "},
+		"credential":           {func(c *Config) { c.PasswordFile = "credential:mqtt-password" }, ""},
+		"no credential":        {func(c *Config) { c.PasswordFile = "credential:" }, "password_file: "},
+		"a credential's path":  {func(c *Config) { c.TLS.KeyFile, c.TLS.CertFile = "credential:../key", "cert" }, "tls.key_file: "},
+		"two user names":       {func(c *Config) { c.Username, c.UsernameFile = "porch", "/etc/user" }, "username_file: "},
 		"dialect":              {func(c *Config) { c.Dialects = []string{"vedette", "sparkplug"} }, "dialects[1]: "},
 		"rate":                 {func(c *Config) { c.Detections.Rate = 2.5 }, ""},
 		"snapshots too often":  {func(c *Config) { c.Snapshots.Every = 0 }, "snapshots.every: "},
@@ -137,6 +141,8 @@ func TestNewRefuses(t *testing.T) {
 	}{
 		"no broker":          {func(c *Config) { c.Brokers = nil }, []string{"no broker"}},
 		"no password file":   {func(c *Config) { c.PasswordFile = missing }, []string{"mqtt.password_file", missing}},
+		"no user name file":  {func(c *Config) { c.UsernameFile = missing }, []string{"mqtt.username_file", missing}},
+		"no credentials":     {func(c *Config) { c.PasswordFile = "credential:pw" }, []string{"mqtt.password_file", "LoadCredential=pw", "CREDENTIALS_DIRECTORY"}},
 		"no CA":              {func(c *Config) { c.TLS.CAFile = missing }, []string{"mqtt.tls.ca_file", missing}},
 		"a CA that is none":  {func(c *Config) { c.TLS.CAFile = file(t, "none") }, []string{"mqtt.tls.ca_file", "PEM"}},
 		"no certificate":     {func(c *Config) { c.TLS.CertFile = missing }, []string{"mqtt.tls.cert_file", missing}},
@@ -185,7 +191,7 @@ func TestPasswordOfAFile(t *testing.T) {
 	} {
 		config := DefaultConfig()
 		config.PasswordFile = file(t, text)
-		if got, err := credentials(config); err != nil || got.password != want {
+		if got, err := secrets("").credentials(config); err != nil || got.password != want {
 			t.Errorf("the password in %q is %q (%v), not %q", text, got.password, err, want)
 		}
 	}

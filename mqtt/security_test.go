@@ -244,3 +244,31 @@ func TestWrongPassword(t *testing.T) {
 		t.Errorf("it tried %d times", n)
 	}
 }
+
+// What systemd hands over as credentials: user name, password, CA, certificate and key.
+func TestCredentialsOfSystemd(t *testing.T) {
+	ours := newAuthority(t, "ours")
+	serverCert, serverKey := ours.issue("broker")
+	clientCert, clientKey := ours.issue("vedette")
+	passwords := file(t, "")
+	if out, err := exec.Command("mosquitto_passwd", "-b", passwords, "porch", password).CombinedOutput(); err != nil {
+		t.Skipf("mosquitto_passwd (of the package mosquitto) does not work: %v %s", err, out)
+	}
+	broker := mqtttest.StartBroker(t, "certfile "+serverCert, "keyfile "+serverKey, "cafile "+ours.file, "require_certificate true",
+		"allow_anonymous false", "password_file "+passwords)
+	folder := t.TempDir()
+	for name, path := range map[string]string{
+		"user": file(t, "porch\n"), "password": file(t, password), "ca": ours.file, "cert": clientCert, "key": clientKey,
+	} {
+		if err := os.Link(path, filepath.Join(folder, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := configFor("tls://" + broker.Addr())
+	config.UsernameFile, config.PasswordFile = "credential:user", "credential:password"
+	config.TLS = TLSConfig{CAFile: "credential:ca", CertFile: "credential:cert", KeyFile: "credential:key"}
+	if got := problems(config); got != "" {
+		t.Error(got)
+	}
+	startOptions(t, Options{Config: config, Secrets: folder}).connected()
+}

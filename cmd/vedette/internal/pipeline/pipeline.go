@@ -217,6 +217,7 @@ func (p *Pipeline) connect() error {
 	p.mqttProgress = p.watchdog.Watch("mqtt", 2*mqtt.LongestStep)
 	p.mqtt, err = mqtt.New(mqtt.Options{
 		Config: cfg, Topics: p.topics, ClientID: "vedette-" + p.device, Outbox: p.opts.Outbox,
+		Secrets:       os.Getenv("CREDENTIALS_DIRECTORY"), // systemd.exec(5)
 		Subscriptions: slices.Concat(p.desk.Subscriptions(), p.announcer.homeAssistant()),
 		Progress:      p.mqttProgress.Made, Proven: inject.Proven(), Logger: p.opts.Logger,
 	})
