@@ -39,6 +39,7 @@ type Desk struct {
 	obeyed   bucket
 	rejected bucket
 	counts   map[outcome]uint64
+	stopped  bool // nothing is carried out any more
 }
 
 // order is a command on its way to be carried out.
@@ -137,6 +138,8 @@ func (d *Desk) accept(topic string, p parsed) {
 	why := ""
 	d.mu.Lock()
 	switch {
+	case d.stopped:
+		why = stops
 	case !d.obeyed.take(time.Now()):
 		why = fmt.Sprintf("too many commands: one each %v, %d at once", interval, burst)
 	case len(d.queue) == cap(d.queue): // it is filled here only, under the lock
@@ -208,12 +211,32 @@ func (d *Desk) Counts() []Count {
 	return all
 }
 
-// Run carries out commands, one after the other, until ctx ends.
+// stops is the answer to what comes too late.
+const stops = "the service stops: send it again"
+
+// stop answers what waits, and sees to it that nothing waits any more. Neither is on the disk: sent again, it is obeyed.
+func (d *Desk) stop() {
+	d.mu.Lock()
+	d.stopped = true
+	d.mu.Unlock()
+	for {
+		select {
+		case o := <-d.queue:
+			d.memory.note(entry{ID: o.ID, Sum: o.sum, Done: true, Error: stops})
+			d.answer(o.result, payload.Result{ID: o.ID, Error: stops}, "refused", o.Name)
+		default:
+			return
+		}
+	}
+}
+
+// Run carries out commands, one after the other, until ctx ends. What waits then is answered, and not carried out.
 func (d *Desk) Run(ctx context.Context) error {
 	said := false
 	for {
 		select {
 		case <-ctx.Done():
+			d.stop()
 			return nil
 		case o := <-d.queue:
 			err := d.memory.keep(entry{ID: o.ID, Sum: o.sum}, true)

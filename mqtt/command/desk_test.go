@@ -91,7 +91,9 @@ func (r *rig) work() {
 		time.Sleep(time.Millisecond) // in synctest's time where there is such
 	}
 	cancel()
-	if err := <-done; err != nil {
+	err := <-done
+	r.desk.stopped = false // the next work is of the same life
+	if err != nil {
 		r.t.Error(err)
 	}
 }
@@ -304,6 +306,26 @@ func TestAFloodIsBounded(t *testing.T) {
 			t.Errorf("after a minute: %+v", r.last())
 		}
 	})
+}
+
+// What was accepted is answered, also where the service ends before it is carried out; and so is what comes later.
+func TestWhatWaitsAtTheEndIsAnswered(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "commands")
+	r := newRig(t, file, Reload)
+	take := func(id string) {
+		r.desk.take(Reload, mqtt.Received{Topic: topics().Command(Reload), Payload: []byte(`{"id":"` + id + `"}`)})
+	}
+	take("waits")
+	r.desk.stop()
+	take("late")
+	if len(r.executed) > 0 || len(r.answers) != 2 || !strings.Contains(r.answers[0], "waits") || !strings.Contains(r.answers[1], "late") {
+		t.Fatalf("%v is carried out, the answers are %q", r.executed, r.answers)
+	}
+	again := newRig(t, file, Reload)
+	again.send(topics().Command(Reload), `{"id":"waits"}`, false)
+	if len(again.executed) != 1 {
+		t.Errorf("sent again it is answered %q", again.answers)
+	}
 }
 
 // The memory must hold every command that has not expired.
