@@ -55,9 +55,10 @@ const progressEvery = time.Second
 // Client keeps a connection to one of the brokers. Its publishing methods never block and may be called from any
 // goroutine, with or without a connection.
 type Client struct {
-	opts   Options
-	queue  *queue
-	outbox *outbox.Outbox
+	opts       Options
+	queue      *queue
+	outbox     *outbox.Outbox
+	overFilter map[string]refusals // hang-ups, by broker and filter; of Run's goroutine
 
 	mu        sync.Mutex // guards the rest
 	status    Status
@@ -93,7 +94,7 @@ func New(opts Options) (*Client, error) {
 	if opts.Outbox == nil {
 		opts.Outbox = outbox.Open(outbox.Options{Clock: func() outbox.Stamp { return outbox.Stamp{} }, Logger: opts.Logger})
 	}
-	return &Client{opts: opts, queue: newQueue(), outbox: opts.Outbox}, nil
+	return &Client{opts: opts, queue: newQueue(), outbox: opts.Outbox, overFilter: map[string]refusals{}}, nil
 }
 
 // PublishDetections publishes one frame's message, best effort, at QoS 0. It copies payload.
@@ -125,10 +126,11 @@ func (c *Client) SetRetained(topic string, payload []byte) { c.queue.setRetained
 // Status may be called from any goroutine.
 func (c *Client) Status() Status {
 	queued, dropped := c.queue.counts()
+	kept := c.outbox.Status()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.status
-	s.Queued, s.Dropped, s.Outbox, s.ClientID = queued, s.Dropped+dropped, c.outbox.Status(), c.opts.ClientID
+	s.Queued, s.Dropped, s.Outbox, s.ClientID = queued, s.Dropped+dropped, kept, c.opts.ClientID
 	return s
 }
 

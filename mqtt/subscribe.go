@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	paho "github.com/eclipse/paho.mqtt.golang"
 )
@@ -25,12 +26,31 @@ type Received struct {
 // refused is what a broker answers instead of a QoS to a subscription that it does not grant. (MQTT 3.1.1, 3.9.3.)
 const refused = 0x80
 
+// A broker that hangs up over a subscription, as some do over one that their ACL denies, would have no events either. After the
+// second time in a row the filter is left out for a while.
+const (
+	hangUps  = 2
+	leaveOut = time.Hour
+)
+
+// refusals are how often a broker hung up over a filter, in a row.
+type refusals struct {
+	times int
+	last  time.Time
+}
+
 // subscribe takes every subscription at QoS 1. One that the broker refuses is said and costs nothing else: its ACL may let a
 // device speak and not listen.
 func (c *Client) subscribe(ctx context.Context, client paho.Client) error {
 	var denied []string
+	broker := c.Status().Broker
 	for _, s := range c.opts.Subscriptions {
 		c.opts.Progress()
+		key := broker + " " + s.Filter
+		if h := c.overFilter[key]; h.times >= hangUps && time.Since(h.last) < leaveOut {
+			denied = append(denied, s.Filter)
+			continue
+		}
 		token := client.Subscribe(s.Filter, 1, func(_ paho.Client, m paho.Message) {
 			s.Handle(Received{m.Topic(), m.Payload(), m.Retained()})
 		})
@@ -40,8 +60,12 @@ func (c *Client) subscribe(ctx context.Context, client paho.Client) error {
 			continue
 		}
 		if err != nil {
+			if ctx.Err() == nil && !client.IsConnectionOpen() {
+				c.overFilter[key] = refusals{c.overFilter[key].times + 1, time.Now()}
+			}
 			return fmt.Errorf("cannot subscribe to %s: %w", s.Filter, err)
 		}
+		delete(c.overFilter, key)
 	}
 	slices.Sort(denied)
 	if len(denied) > 0 && !slices.Equal(denied, c.Status().Denied) {

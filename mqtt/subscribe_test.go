@@ -8,6 +8,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
 	"vedette/mqtt/mqtttest"
 )
 
@@ -99,4 +101,31 @@ func TestADeniedSubscriptionIsSaidAndCostsNothingElse(t *testing.T) {
 	before := status.Published
 	s.event(testTopics().Faults(), "{}")
 	s.until("a message", func(s Status) bool { return s.Published > before && s.Connected })
+}
+
+// Some brokers hang up over a subscription that they deny. Events must come through all the same.
+func TestABrokerThatHangsUpOverASubscriptionGetsEvents(t *testing.T) {
+	broker := mqtttest.StartBroker(t)
+	proxy := startProxy(t, broker.Addr(), func(l *link, packet packets.ControlPacket) bool {
+		if s, is := packet.(*packets.SubscribePacket); is && slices.Contains(s.Topics, "c/denied") {
+			l.cut()
+			return false
+		}
+		return true
+	})
+	heard := make(chan Received, 64)
+	s := startWith(t, proxy.configuration(),
+		Subscription{"c/denied", func(Received) {}}, Subscription{"c/granted", func(m Received) { heard <- m }})
+	s.event(testTopics().Faults(), "{}")
+	s.until("an event", func(s Status) bool { return s.Outbox.Acked == 1 })
+	if status := s.Status(); !slices.Equal(status.Denied, []string{"c/denied"}) || proxy.connections() != hangUps+1 {
+		t.Errorf("denied %v after %d connections; log:\n%s", status.Denied, proxy.connections(), s.log)
+	}
+	mqtttest.Eventually(func() bool {
+		publish(t, broker, "-t", "c/granted", "-m", "1")
+		return len(heard) > 0
+	})
+	if len(heard) == 0 {
+		t.Error("what is granted is not heard")
+	}
 }
