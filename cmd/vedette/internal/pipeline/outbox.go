@@ -79,8 +79,9 @@ func outboxDegradation(s outbox.Status) (payload.Degradation, bool) {
 	if s.Failure == "" {
 		return payload.Degradation{}, false
 	}
-	return payload.Degradation{
-		What: outboxPart, Why: "events are in memory alone: " + s.Failure,
-		Remedy: "give state_dir room and a disk that can be written; it is tried again by itself",
-	}, true
+	remedy := "give state_dir room and a disk that can be written; it is tried again by itself"
+	if strings.Contains(s.Failure, outbox.ErrInUse.Error()) {
+		remedy = "another vedette has this state_dir: end it, or give one of them another; it is tried again by itself"
+	}
+	return payload.Degradation{What: outboxPart, Why: "events are in memory alone: " + s.Failure, Remedy: remedy}, true
 }
