@@ -140,3 +140,22 @@ func int64Bytes(values []int64) (b []byte) {
 	}
 	return b
 }
+
+// Any map of a network has FastestDet's shapes: without somebody's word its stride decides.
+func TestFastestDetHasOneStride(t *testing.T) {
+	for _, c := range []struct {
+		grid    int64 // of an input of 64x64
+		claimed string
+		strides []int
+		want    bool
+	}{
+		{4, "", nil, true}, {8, "", nil, false}, {2, "", nil, false}, {8, "fastestdet", nil, true}, {8, "", []int{8}, true},
+	} {
+		f, err := Recognise(infer.Signature{
+			Inputs: one(tensor("x", 1, 3, 64, 64)), Outputs: one(tensor("y", 1, 7, c.grid, c.grid)),
+		}, manifest.Manifest{Family: c.claimed, Strides: c.strides})
+		if got := err == nil && f.Name == "fastestdet"; got != c.want {
+			t.Errorf("grid %d, family %q, strides %v: recognised %v, %v", c.grid, c.claimed, c.strides, got, err)
+		}
+	}
+}

@@ -15,12 +15,16 @@ import (
 func fastestdetFamily() family {
 	return family{
 		name:  "fastestdet",
-		shape: "a picture, one output [1 5+classes H/stride W/stride]",
+		shape: "a picture, one output [1 5+classes H/16 W/16]",
 		fits: func(m model) fit {
 			out, ok := m.output()
 			if !ok || len(out) != 4 || out[1] <= rowBox || out[1] > rowBox+maxLabels || !m.labelsFit(out[1]-rowBox) ||
 				out[2] < 1 || out[3] < 1 || m.picture.height/out[2] != m.picture.width/out[3] ||
 				m.picture.height%out[2] != 0 || m.picture.width%out[3] != 0 {
+				return no
+			}
+			// Its grid has one stride. Any other map of a network has these shapes, too: that takes somebody's word.
+			if m.claimed == "" && m.picture.height/out[2] != int64(m.stridesOr([]int{16})[0][0]) {
 				return no
 			}
 			return sure
