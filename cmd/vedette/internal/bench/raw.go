@@ -42,12 +42,16 @@ type rawAnswer struct {
 // ServeRaw loads the model; then it runs it over and over for each duration that a line of in says, such as "2s", and
 // answers with a line of JSON on out: {"runs":…,"seconds":…,"cpu_seconds":…}. It returns at the end of in.
 func ServeRaw(ctx context.Context, o RawOptions, in io.Reader, out io.Writer) error {
-	session, err := onnx.Open(onnx.Options{Model: o.Model, Threads: o.Threads})
+	by, err := manifest.ReadBeside(o.Model) // as the worker goes by it
+	if err != nil {
+		return err
+	}
+	session, err := openRaw(o, by)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	if err := feed(ctx, session, o); err != nil {
+	if err := feed(ctx, session, o, by); err != nil {
 		return err
 	}
 	lines := bufio.NewScanner(in)
@@ -67,9 +71,22 @@ func ServeRaw(ctx context.Context, o RawOptions, in io.Reader, out io.Writer) er
 	return lines.Err()
 }
 
+// openRaw binds the shapes that the worker would.
+func openRaw(o RawOptions, by manifest.Manifest) (*onnx.Session, error) {
+	file, err := onnx.Read(onnx.Options{Model: o.Model, Threads: o.Threads})
+	if err != nil {
+		return nil, err
+	}
+	family, err := decode.Recognise(file.Signature(), by)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", o.Model, err)
+	}
+	return file.Open(family.Shapes(file.Signature(), max(family.Input.Batch, 1)))
+}
+
 // feed gives the session the pixels that the pipeline's worker would: on others a model may take another time.
-func feed(ctx context.Context, session *onnx.Session, o RawOptions) error {
-	family, err := decode.Recognise(session.Signature(), manifest.Manifest{})
+func feed(ctx context.Context, session *onnx.Session, o RawOptions, by manifest.Manifest) error {
+	family, err := decode.Recognise(session.Signature(), by)
 	if err != nil {
 		return fmt.Errorf("model %s: %w", o.Model, err)
 	}
