@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
-	_ "image/png" // decoders register themselves
 	"io"
 	"log/slog"
 	"os"
@@ -19,7 +18,9 @@ import (
 	"vedette/cmd/vedette/internal/config"
 	"vedette/cmd/vedette/internal/logging"
 	"vedette/cmd/vedette/internal/pipeline"
+	"vedette/cmd/vedette/internal/replay"
 	"vedette/infer"
+	"vedette/infer/preprocess"
 )
 
 // evaluation is what `vedette eval` prints of a model's boxes.
@@ -119,42 +120,22 @@ func evaluate(ctx context.Context, cfg config.Config, a coco.Annotations, folder
 
 // readPicture gives a baseline JPEG: the file itself where it is one that the worker takes, else what is in it, encoded anew.
 func readPicture(path string) ([]byte, image.Point, error) {
-	const most = 64 << 20
-	f, err := os.Open(path)
+	data, size, err := replay.ReadPicture(path)
 	if err != nil {
-		return nil, image.Point{}, fmt.Errorf("cannot read a picture: %w", err)
+		return nil, image.Point{}, fmt.Errorf("picture %s: %w", path, err)
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return nil, image.Point{}, fmt.Errorf("cannot read a picture: %w", err)
+	if preprocess.Baseline(data) == nil {
+		return data, size, nil
 	}
-	picture, kind, err := image.Decode(bytes.NewReader(data))
+	picture, _, err := image.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, image.Point{}, fmt.Errorf("cannot read picture %s: %w", path, err)
-	}
-	if kind == "jpeg" && baseline(data) {
-		return data, picture.Bounds().Size(), nil
 	}
 	var b bytes.Buffer
 	if err := jpeg.Encode(&b, picture, &jpeg.Options{Quality: 100}); err != nil {
 		return nil, image.Point{}, fmt.Errorf("cannot encode picture %s: %w", path, err)
 	}
-	return b.Bytes(), picture.Bounds().Size(), nil
-}
-
-// baseline tells whether a JPEG's frame header is SOF0 or SOF1; the others are progressive or worse.
-func baseline(data []byte) bool {
-	for at := 2; at+4 <= len(data) && data[at] == 0xff; {
-		if data[at+1] == 0xc0 || data[at+1] == 0xc1 {
-			return true
-		}
-		if data[at+1] == 0xc2 || data[at+1] == 0xda {
-			return false
-		}
-		at += 2 + int(data[at+2])<<8 + int(data[at+3])
-	}
-	return false
+	return b.Bytes(), size, nil
 }
 
 func pixels(b infer.Box, size image.Point) [4]float64 {

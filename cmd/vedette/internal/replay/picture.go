@@ -24,19 +24,12 @@ const (
 // picture submits one file. Baseline JPEG goes to the workers as it is, as from a camera; of other kinds, which cameras do not
 // send, and PNG, they get the pixels.
 func (r *run) picture(it item) error {
-	data, err := read(it.path)
+	data, size, err := ReadPicture(it.path)
 	if err != nil {
 		return err
 	}
-	config, form, err := image.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return fmt.Errorf("cannot read the picture: %w", err)
-	}
-	if config.Width < 1 || config.Height < 1 || config.Width*config.Height > maxPixels {
-		return fmt.Errorf("cannot read the picture: it has %dx%d pixels", config.Width, config.Height)
-	}
-	format := capture.Format{Pixel: capture.MJPEG, Width: config.Width, Height: config.Height}.Packed()
-	if form != "jpeg" || preprocess.Baseline(data) != nil {
+	format := capture.Format{Pixel: capture.MJPEG, Width: size.X, Height: size.Y}.Packed()
+	if preprocess.Baseline(data) != nil { // which no PNG is
 		if data, err = pixels(data); err != nil {
 			return err
 		}
@@ -49,6 +42,21 @@ func (r *run) picture(it item) error {
 		return err
 	}
 	return r.submit(s, frame{name: it.name, data: data})
+}
+
+// ReadPicture reads a JPEG or PNG file that is within bounds, and tells its size in pixels.
+func ReadPicture(path string) (data []byte, size image.Point, err error) {
+	if data, err = read(path); err != nil {
+		return nil, size, err
+	}
+	config, _, err := image.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, size, fmt.Errorf("cannot read the picture: %w", err)
+	}
+	if config.Width < 1 || config.Height < 1 || config.Width*config.Height > maxPixels {
+		return nil, size, fmt.Errorf("cannot read the picture: it has %dx%d pixels", config.Width, config.Height)
+	}
+	return data, image.Pt(config.Width, config.Height), nil
 }
 
 func read(path string) ([]byte, error) {
