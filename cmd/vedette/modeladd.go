@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -47,11 +50,14 @@ func (m *models) addCommand() *cobra.Command {
 known by name: ` + knownNames() + `. What is refused changes nothing.`,
 		Args: exactly("a bundle, a folder, an https URL, an .onnx file or a known name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, models, err := m.open()
+			if a.sha256 = strings.ToLower(a.sha256); a.sha256 != "" && !isSHA256(a.sha256) {
+				return usageError{fmt.Errorf("--sha256 %q is not the 64 hexadecimal digits of a SHA-256", a.sha256)}
+			}
+			cfg, models, err := m.open()
 			if err != nil {
 				return err
 			}
-			policy, err := m.policy()
+			policy, err := m.policy(cfg)
 			if err != nil {
 				return err
 			}
@@ -66,7 +72,7 @@ known by name: ` + knownNames() + `. What is refused changes nothing.`,
 		},
 	}
 	cmd.Flags().BoolVar(&a.unsigned, "allow-unsigned", false, "take a model that nobody has signed: you answer for it")
-	cmd.Flags().StringVar(&a.sha256, "sha256", "", "the hash that a download has to have, in hexadecimal digits")
+	cmd.Flags().StringVar(&a.sha256, "sha256", "", "the hash that the file has to have, in hexadecimal digits")
 	cmd.Flags().StringVar(&a.name, "name", "", "what to call a plain .onnx file; default: as the file is called")
 	return cmd
 }
@@ -92,12 +98,17 @@ func (m *models) add(ctx context.Context, models store.Store, policy store.Polic
 		policy.AllowUnsigned = true // the hash answers for it
 	}
 	if strings.Contains(what, "://") {
+		a.name = cmp.Or(a.name, plainName(what))
 		path, done, err := m.fetch(ctx, models, what, a.sha256)
 		if err != nil {
 			return store.Installed{}, err
 		}
 		defer done()
 		what = path
+	} else if a.sha256 != "" {
+		if err := download.Check(what, a.sha256); err != nil {
+			return store.Installed{}, err
+		}
 	}
 	if strings.HasSuffix(what, ".onnx") {
 		if !policy.AllowUnsigned {
@@ -120,24 +131,42 @@ func (m *models) add(ctx context.Context, models store.Store, policy store.Polic
 }
 
 // fetch downloads into the store's own file system, so that a try that is cut goes on at the next. done removes the file.
-func (m *models) fetch(ctx context.Context, models store.Store, url, hash string) (path string, done func(), err error) {
-	if err := download.Validate(url); err != nil {
+func (m *models) fetch(ctx context.Context, models store.Store, from, hash string) (file string, done func(), err error) {
+	if err := download.Validate(from); err != nil {
 		return "", nil, usageError{err}
 	}
 	folder, err := models.Scratch()
 	if err != nil {
 		return "", nil, err
 	}
-	id := sha256.Sum256([]byte(url))
+	id := sha256.Sum256([]byte(from))
 	name := hex.EncodeToString(id[:8])
-	if strings.HasSuffix(url, ".onnx") {
+	if plainName(from) != "" {
 		name += ".onnx"
 	}
-	path = filepath.Join(folder, name)
-	bar, finish := m.bar(filepath.Base(url))
+	file = filepath.Join(folder, name)
+	bar, finish := m.bar(filepath.Base(from))
 	defer finish()
-	err = download.Fetch(ctx, download.Request{URL: url, SHA256: hash, Most: mostBundle, Path: path, Progress: bar})
-	return path, func() { os.Remove(path) }, err
+	err = download.Fetch(ctx, download.Request{URL: from, SHA256: hash, Most: mostBundle, Path: file, Progress: bar})
+	return file, func() { os.Remove(file) }, err
+}
+
+// plainName is what the .onnx file of a URL is called, without its ending; "" where it is none.
+func plainName(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return ""
+	}
+	name, plain := strings.CutSuffix(path.Base(u.Path), ".onnx")
+	if !plain {
+		return ""
+	}
+	return name
+}
+
+func isSHA256(text string) bool {
+	digest, err := hex.DecodeString(text)
+	return err == nil && len(digest) == sha256.Size
 }
 
 // bar shows how far a download is, to a person.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -61,16 +62,23 @@ func Fetch(ctx context.Context, r Request) error {
 		return fmt.Errorf("cannot fetch %s: %w", redacted(r.URL), err)
 	}
 	if r.SHA256 != "" {
-		found, err := hash(part)
-		if err != nil {
-			return fmt.Errorf("cannot check what was fetched: %w", err)
-		}
-		if found != r.SHA256 {
-			return errors.Join(fmt.Errorf("cannot use %s: its SHA-256 is %s, not %s; it was not kept", redacted(r.URL), found, r.SHA256),
-				os.Remove(part))
+		if err := Check(part, r.SHA256); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w; it was not kept", redacted(r.URL), err), os.Remove(part))
 		}
 	}
 	return os.Rename(part, r.Path)
+}
+
+// Check tells whether a file has a SHA-256, in hexadecimal digits of either case. No link is followed.
+func Check(path, sha256 string) error {
+	found, err := hash(path)
+	if err != nil {
+		return fmt.Errorf("cannot check the file's hash: %w", err)
+	}
+	if !strings.EqualFold(found, sha256) {
+		return fmt.Errorf("cannot use the file: its SHA-256 is %s, not %s", found, sha256)
+	}
+	return nil
 }
 
 const mostRedirects = 10
