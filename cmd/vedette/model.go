@@ -7,11 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,28 +67,15 @@ func (m *models) open() (config.Config, store.Store, error) {
 	return cfg, pipeline.Models(cfg.StateDir), nil
 }
 
-func (m *models) policy() (store.Policy, error) {
-	keys, err := bundle.ReadKeys(m.keys)
+func (m *models) policy(cfg config.Config) (store.Policy, error) {
+	floor, err := pipeline.TimeFloor(cfg.StateDir)
 	if err != nil {
-		return store.Policy{}, err
+		fmt.Fprintf(m.stderr, "vedette: %v: what has expired counts by this machine's clock alone\n", err)
 	}
-	return store.Policy{Keys: keys, Now: earliest(time.Now()), Vedette: version, Bound: mostModels}, nil
-}
-
-// earliest is now, but not before this program was made: a board without a battery boots in the past, where nothing has expired.
-func earliest(now time.Time) time.Time {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return now
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.time" {
-			if built, err := time.Parse(time.RFC3339, setting.Value); err == nil && now.Before(built) {
-				return built
-			}
-		}
-	}
-	return now
+	policy := pipeline.ModelPolicy(cfg, version, floor)
+	policy.Bound = mostModels
+	policy.Keys, err = bundle.ReadKeys(m.keys)
+	return policy, err
 }
 
 func (m *models) listCommand() *cobra.Command {
@@ -173,7 +158,7 @@ own pictures. Then it is on trial for two minutes: if workers fail with it, the 
 
 // useOffline switches while no service runs: it takes the model, on trial, when it starts.
 func (m *models) useOffline(ctx context.Context, cfg config.Config, models store.Store, chosen store.Installed) error {
-	policy, err := m.policy()
+	policy, err := m.policy(cfg)
 	if err != nil {
 		return err
 	}
@@ -236,25 +221,25 @@ func (m *models) verifyCommand() *cobra.Command {
 		Short: "Check a bundle, or an installed model, against its manifest and signature",
 		Args:  exactly("BUNDLE or NAME[@VERSION]"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			cfg, models, err := m.open()
+			if err != nil {
+				return err
+			}
 			path := args[0]
 			if name, version, err := parseChoice(path); err == nil && !strings.Contains(path, ".") {
-				_, models, err := m.open()
-				if err != nil {
-					return err
-				}
 				chosen, err := models.Find(name, version)
 				if err != nil {
 					return err
 				}
 				path = chosen.Folder
 			}
-			return m.verify(path)
+			return m.verify(cfg, path)
 		},
 	}
 }
 
-func (m *models) verify(path string) error {
-	policy, err := m.policy()
+func (m *models) verify(cfg config.Config, path string) error {
+	policy, err := m.policy(cfg)
 	if err != nil {
 		return err
 	}

@@ -161,12 +161,25 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 	ask("it was tried and does not work", 1, "use", "tiny@3")
 	ask("version 3 was here already", 1, "add", w.pack(t, 1, filepath.Join(w.dir, "tiny64.onnx")))
 
+	// Nor is one whose files are not what was installed.
+	ask("version 5 is installed", 0, "add", w.pack(t, 5, w.model(t, 160)))
+	damaged, err := filepath.Glob(filepath.Join(stateDir, "models", "tiny", "sha256-*", "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range damaged {
+		if fileSum(t, path) == fileSum(t, filepath.Join(w.dir, "tiny160.onnx")) {
+			write(t, path, []byte("another model, or none"))
+		}
+	}
+	ask("model.onnx: ", 1, "use", "tiny@5")
+
 	// One whose workers fail is undone by the service itself.
-	ask("version 4 is installed", 0, "add", w.pack(t, 4, w.model(t, 128), "--picture", w.picture))
-	ask("version 4 is in use", 0, "use", "tiny@4")
-	four := fileSum(t, filepath.Join(w.dir, "tiny128.onnx"))
+	ask("version 6 is installed", 0, "add", w.pack(t, 6, w.model(t, 128), "--picture", w.picture))
+	ask("version 6 is in use", 0, "use", "tiny@6")
+	six := fileSum(t, filepath.Join(w.dir, "tiny128.onnx"))
 	for range 3 {
-		s.await(t, "state", runs(four))
+		s.await(t, "state", runs(six))
 		worker := s.state(t).Worker
 		if err := syscall.Kill(worker.PID, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -174,8 +187,8 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 		s.await(t, "faults", anything)
 	}
 	s.await(t, "state", func(text string) bool {
-		return strings.Contains(text, two) && strings.Contains(text, "tiny version 4 was rolled back")
+		return strings.Contains(text, two) && strings.Contains(text, "tiny version 6 was rolled back")
 	})
-	ask("version 4 is in use", 0, "rollback", "tiny") // the operator's word is the last
-	s.await(t, "state", runs(four))
+	ask("version 6 is in use", 0, "rollback", "tiny") // the operator's word is the last
+	s.await(t, "state", runs(six))
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -90,10 +89,7 @@ func Examine(ctx context.Context, o Options) Report {
 		add(shared)
 	}
 
-	library, err := onnx.Find(onnx.Search{
-		Root: "/", Explicit: o.Config.Infer.Runtime, Env: os.Getenv(onnx.EnvLibrary),
-		LoaderPath: os.Getenv("LD_LIBRARY_PATH"), Arch: runtime.GOARCH,
-	})
+	library, err := onnx.Find(pipeline.RuntimeSearch(o.Config.Infer.Runtime))
 	named := o.Config.Infer.Runtime != "" || os.Getenv(onnx.EnvLibrary) != ""
 	add(foundRuntime(library, named, err))
 	path, modelErr := pipeline.ModelPath(o.Config.Infer.Model, o.Config.StateDir)

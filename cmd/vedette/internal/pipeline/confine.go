@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -70,10 +69,7 @@ func accelerated(cfg infer.Config) bool {
 // runtimeFiles is what ONNX Runtime needs beyond those of known: the folders of the dynamic loader, and the libraries
 // that lie beside its own. Where it cannot be found, the worker says so.
 func runtimeFiles(explicit string, known []string) []string {
-	search := onnx.Search{
-		Root: "/", Explicit: explicit, Env: os.Getenv(onnx.EnvLibrary),
-		LoaderPath: os.Getenv("LD_LIBRARY_PATH"), Arch: runtime.GOARCH,
-	}
+	search := RuntimeSearch(explicit)
 	files := search.Folders()
 	found, err := onnx.Find(search)
 	if err != nil {

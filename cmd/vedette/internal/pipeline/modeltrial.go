@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/infer"
@@ -96,7 +95,10 @@ func (p *Pipeline) UseModel(ctx context.Context, name string, version uint64) er
 	if err != nil {
 		return err
 	}
-	if err := (store.Policy{Now: time.Now(), Vedette: p.opts.Version}).Check(next.Manifest); err != nil {
+	if err := ModelPolicy(cfg, p.opts.Version, p.floor).Check(next.Manifest); err != nil {
+		return fmt.Errorf("model %s version %d is not used: %w", name, next.Version, err)
+	}
+	if err := models.Verify(next); err != nil {
 		return fmt.Errorf("model %s version %d is not used: %w", name, next.Version, err)
 	}
 	trying := cfg
