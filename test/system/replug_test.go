@@ -20,6 +20,9 @@ import (
 	"vedette/test/vm"
 )
 
+// gateRate is that of the camera that must not notice: emulation holds it even where the host does other things.
+const gateRate = 2
+
 // twoCameras is a vivid camera, which is unplugged, beside one that is fed, which must not notice.
 const twoCameras = `
 device: guest
@@ -28,8 +31,8 @@ cameras:
     rate: 5
     source: {v4l2: {id: "platform:vivid-000", formats: [yuyv], size: 320x180, rate: 5}}
   - name: gate
-    rate: 5
-    source: {v4l2: {id: "platform:v4l2loopback-000", formats: [mjpeg], size: 384x288, rate: 5}}
+    rate: 0
+    source: {v4l2: {id: "platform:v4l2loopback-000", formats: [mjpeg], size: 384x288, rate: 2}}
 infer:
   model: ` + modelFile + `
   deadlines: {run: 60s, load: 5m}
@@ -139,14 +142,14 @@ func unplugAndReplug(t *testing.T, w *watched, i int) time.Duration {
 	node := w.node()
 	lost := w.metrics()[failures("yard", "lost")]
 	gone := func() bool { return w.metrics()[failures("yard", "lost")] > lost }
-	switch i % 4 {
+	switch i % 3 {
 	case 1: // the control, after which the camera is back as soon as nobody has it open
 		back := time.Now()
 		w.Succeed(ctx, "v4l2-ctl", "-d", node, "-c", "disconnect=1")
 		w.until("yard is lost", gone)
 		w.detects("yard")
 		return time.Since(back)
-	case 3: // somebody holds the old node, so that the camera comes back under another number
+	case 2: // somebody holds the old node, so that the camera comes back under another number
 		hold := fmt.Sprintf("hold%d", i)
 		w.Succeed(ctx, "systemd-run", "--quiet", "--unit="+hold, "sh", "-c", "exec sleep 1000 <"+node)
 		held := "ls -l /proc/$(systemctl show --value -p MainPID " + hold + ")/fd | grep -q " + node
@@ -159,8 +162,8 @@ func unplugAndReplug(t *testing.T, w *watched, i int) time.Duration {
 	back := time.Now()
 	w.detects("yard")
 	took := time.Since(back)
-	if now := w.node(); (now != node) != (i%4 == 3) {
-		t.Errorf("round %d: the camera was %s and is %s", i, node, now)
+	if now := w.node(); i%3 == 2 && now == node {
+		t.Errorf("round %d: the camera was to come back under another number, and is %s again", i, now)
 	}
 	return took
 }
@@ -171,39 +174,40 @@ func TestUnplugAndReplug(t *testing.T) {
 	ctx := t.Context()
 	loadLoopback(t, m, "10")
 	format := capture.Format{Pixel: capture.MJPEG, Width: 384, Height: 288}.Packed()
-	feeds(ctx, m, 10, format, 5, pedestrians(t, m, format, 5))
+	feeds(ctx, m, 10, format, gateRate, pedestrians(t, m, format, gateRate))
 	m.Succeed(ctx, "modprobe", "vivid", "n_devs=1", "node_types=0x1", "num_inputs=1", "input_types=0x0")
 	w := watch(t, m, twoCameras)
 	w.detects("yard")
 	w.detects("gate")
 
-	rounds, within := 4, 15*time.Second
+	const within = 3 * time.Second
+	rounds := 3
 	if nightly() {
-		rounds, within = 20, 3*time.Second
+		rounds = 20
 	}
 	before, counts := w.holds(), w.metrics()
 	var took []time.Duration
 	for i := range rounds {
 		took = append(took, unplugAndReplug(t, w, i))
 	}
+	w.detects("gate")
+	after := w.metrics()
+	const read = `vedette_camera_frames_total{camera="gate"}`
+	late := drops("gate", "superseded") // this machine was slower than a frame's period, emulated as it is
 	slices.Sort(took)
-	t.Logf("%d times unplugged; detections back after %v (median), %v (worst)", rounds,
-		took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
+	t.Logf("%d times unplugged; the other camera gave %v frames meanwhile, of which the service was late for %v; detections back after %v (median), %v (worst)", rounds,
+		after[read]-counts[read], after[late]-counts[late], took[len(took)/2].Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
 	if worst := took[len(took)-1]; worst > within {
 		t.Errorf("the camera was back %v after its return, want %v", worst, within)
 	}
-	w.detects("gate")
-	after := w.metrics()
 	for _, cause := range capture.FailureCauses() {
 		if n := after[failures("gate", string(cause))]; n > 0 {
 			t.Errorf("the other camera failed %v times: %s", n, cause)
 		}
 	}
 	for _, cause := range []string{"driver", "bad_buffer"} {
-		if n := after[drops("gate", cause)] - counts[drops("gate", cause)]; n > 0 && nightly() {
+		if n := after[drops("gate", cause)] - counts[drops("gate", cause)]; n > 0 {
 			t.Errorf("the other camera lost %v frames: %s", n, cause)
-		} else if n > 0 { // on a machine that does other things as well, emulation does not keep up
-			t.Logf("the other camera lost %v frames: %s", n, cause)
 		}
 	}
 	w.until("the service holds what it held before: "+before, func() bool { return w.holds() == before })
