@@ -45,7 +45,7 @@ cameras:
   - name: yard
     source: {scene: {size: 640x360, rate: 10, format: yuyv}}
 infer: {thresholds: {default: 0.3}}
-track: {timeout: 1s, update_every: 300ms}
+track: {timeout: 400ms, update_every: 300ms} # less than a worker takes to come back, or its death is no end
 mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 `, filepath.Join(t.TempDir(), "state"), port))
 	seen := map[string]bool{}
