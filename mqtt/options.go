@@ -191,8 +191,11 @@ func (c Config) Validate(report func(path, problem string)) {
 		report("username_file", "it stands in the place of username: have one of them")
 	}
 	for _, file := range []struct{ key, name string }{
-		{"username_file", c.UsernameFile}, {"password_file", c.PasswordFile},
-		{"tls.ca_file", c.TLS.CAFile}, {"tls.cert_file", c.TLS.CertFile}, {"tls.key_file", c.TLS.KeyFile},
+		{"username_file", c.UsernameFile},
+		{"password_file", c.PasswordFile},
+		{"tls.ca_file", c.TLS.CAFile},
+		{"tls.cert_file", c.TLS.CertFile},
+		{"tls.key_file", c.TLS.KeyFile},
 	} {
 		if id, is := strings.CutPrefix(file.name, credential); is && (id == "" || id != filepath.Base(id) || id == "." || id == "..") {
 			report(file.key, fmt.Sprintf("%q is no name of a credential, such as credential:mqtt-password", file.name))

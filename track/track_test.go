@@ -185,3 +185,26 @@ func TestAnotherModelEndsWhatTheFirstSaw(t *testing.T) {
 		}
 	}
 }
+
+// The class names the topic of a label that has no letter that a topic may have: it is the same at the object's beginning and end.
+func TestCountsHaveTheirLabelsClass(t *testing.T) {
+	tracker, l := track.New(options()), newLives()
+	changed := map[int]int{}
+	take := func(events []track.Event) {
+		l.take(t, events)
+		for _, c := range tracker.Changed() {
+			if c.Label != "車" || c.Class != 1 {
+				t.Errorf("%+v", c)
+			}
+			changed[c.N]++
+		}
+	}
+	for n := range 8 {
+		take(tracker.Update(track.Frame{Monotonic: time.Duration(n) * time.Second / 10, Labels: []string{"人", "車"}},
+			[]infer.Detection{{Class: 1, Score: 0.9, Box: infer.Box{X1: 0.4, Y1: 0.4, X2: 0.5, Y2: 0.6}}}))
+	}
+	take(tracker.End(track.Disabled))
+	if changed[1] == 0 || changed[0] == 0 {
+		t.Errorf("counts became %v", changed)
+	}
+}

@@ -113,22 +113,19 @@ func (f *fleet) connected() (n int) {
 	return n
 }
 
-// on are the devices that are connected over a link.
-func (f *fleet) on(l *link) (there []*device) {
+// on are the devices that are connected over a link, each with what it calls its broker.
+func (f *fleet) on(l *link) map[*device]string {
+	there := map[*device]string{}
 	for _, d := range f.devices {
 		if s := d.client.Status(); s.Connected && strings.HasSuffix(l.address(), strings.TrimPrefix(s.Broker, "tcp://")) {
-			there = append(there, d)
+			there[d] = s.Broker
 		}
 	}
 	return there
 }
 
-// back waits until these devices have another broker, and gives how long each took.
-func (f *fleet) back(ctx context.Context, away []*device, since time.Time) (took []time.Duration) {
-	old := map[*device]string{}
-	for _, d := range away {
-		old[d] = d.client.Status().Broker
-	}
+// back waits until these devices have another broker than the one that they had, and gives how long each took.
+func (f *fleet) back(ctx context.Context, old map[*device]string, since time.Time) (took []time.Duration) {
 	for len(old) > 0 && ctx.Err() == nil {
 		for d, broker := range old {
 			if s := d.client.Status(); s.Connected && s.Broker != broker {
