@@ -23,8 +23,9 @@ const (
 	MaxCameras  = 16 // of one viewer
 )
 
-// share is how much of all processors making pictures may take: less than the frames of a fifth of them would be missed by the model.
-const share = 0.04
+// share is how much of all processors' time making pictures may take. A session whose threads wait for each other loses more than what is
+// taken from one of them: with 0.04 of two cores 5 viewers cost it 5.7% of its throughput, with 0.02 1.2% (docs/PERFORMANCE.md).
+const share = 0.02
 
 // Widths are what pictures may be scaled to, so that viewers share them.
 func Widths() []int { return []int{320, 480, 640, 960, 1280, 1920} }
