@@ -86,6 +86,8 @@ func (m Mistake) Unwrap() error { return m.Err }
 type Status struct {
 	Address   string // where it listens; empty while it does not
 	LastError string // why it does not
+	// Certificate is why a renewed certificate is not used; empty where there is none such.
+	Certificate string
 }
 
 // Server serves HTTP on one port.
@@ -126,6 +128,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot serve %s by TLS: %w", config.Listen, err)
 	}
+	s.own.Tell(s.renewed)
 	return s, nil
 }
 
@@ -182,9 +185,28 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
+// renewed hears what has become of a renewal of the certificate.
+func (s *Server) renewed(err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+		s.opts.Logger.Warn("the renewed certificate cannot be used: the one before serves on", "error", err)
+	} else {
+		s.opts.Logger.Info("the certificate that the web page is served with", "sha256", s.own.Fingerprint())
+	}
+	s.mu.Lock()
+	changed := s.status.Certificate != why
+	s.status.Certificate = why
+	s.mu.Unlock()
+	if changed {
+		s.opts.Changed()
+	}
+}
+
 // change tells whether the status is another one now.
 func (s *Server) change(status Status) bool {
 	s.mu.Lock()
+	status.Certificate = s.status.Certificate // that is renewed's
 	changed := s.status != status
 	s.status = status
 	s.mu.Unlock()

@@ -1,14 +1,19 @@
 package access
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSessionsEnd(t *testing.T) {
@@ -198,7 +203,7 @@ func TestSecretsAreRefused(t *testing.T) {
 	}
 }
 
-// A certificate that is renewed is used without a restart, and half a renewal does no harm.
+// A certificate that is renewed is used without a restart, and half a renewal does no harm, but is told: once.
 func TestCertificateIsRenewed(t *testing.T) {
 	dir, other := t.TempDir(), t.TempDir()
 	c, err := OwnCertificate(dir, []string{"localhost"})
@@ -209,6 +214,8 @@ func TestCertificateIsRenewed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var told []string
+	c.Tell(func(err error) { told = append(told, fmt.Sprint(err)) })
 	first := c.Fingerprint()
 	if err := os.Remove(filepath.Join(dir, "cert.pem")); err != nil {
 		t.Fatal(err)
@@ -220,15 +227,60 @@ func TestCertificateIsRenewed(t *testing.T) {
 		}
 		return c.Fingerprint()
 	}
-	if look() != first {
-		t.Error("half a renewal changes the certificate")
+	for range 3 {
+		if look() != first {
+			t.Error("half a renewal changes the certificate")
+		}
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "no such file") {
+		t.Errorf("told %q", told)
 	}
 	for _, name := range []string{"key.pem", "cert.pem"} {
 		if err := os.Rename(filepath.Join(other, name), filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := look(); got == first || got != next.Fingerprint() {
-		t.Errorf("the renewed one is not used: %s", got)
+	for range 2 {
+		if got := look(); got == first || got != next.Fingerprint() {
+			t.Errorf("the renewed one is not used: %s", got)
+		}
+	}
+	if len(told) != 2 || told[1] != "<nil>" {
+		t.Errorf("told %q", told)
+	}
+}
+
+// A disk that does not answer holds up the connection that looks at the files, and no other.
+func TestConnectionsDoNotWaitForTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	c, err := OwnCertificate(dir, []string{"localhost"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := filepath.Join(dir, "cert.pem")
+	if err := errors.Join(os.Remove(cert), unix.Mkfifo(cert, 0o600)); err != nil { // whose reader waits for a writer
+		t.Fatal(err)
+	}
+	c.looked = time.Time{}
+	looked := make(chan error, 1)
+	c.Tell(func(err error) { looked <- err })
+	var all sync.WaitGroup
+	all.Go(func() { _, _ = c.Get(nil) })
+	writer, err := os.OpenFile(cert, os.O_WRONLY, 0) // waits for the reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Get(nil); got == nil || err != nil {
+		t.Errorf("%v %v", got, err)
+	}
+	select {
+	case err := <-looked:
+		t.Errorf("the files were read: %v", err)
+	default:
+	}
+	writer.Close()
+	all.Wait()
+	if err := <-looked; err == nil {
+		t.Error("nothing is wrong with an empty file")
 	}
 }

@@ -29,52 +29,81 @@ const lookEvery = time.Minute
 // Certificate is a pair of files, read anew when they change: certificates are renewed while the service runs.
 type Certificate struct {
 	certFile, keyFile string
+	tell              func(error)
 
-	mu     sync.Mutex // guards the rest
-	now    *tls.Certificate
-	looked time.Time
-	files  [2]time.Time // when they were changed
+	mu      sync.Mutex // guards the rest; not held while files are read
+	now     *tls.Certificate
+	looked  time.Time
+	files   [2]time.Time // when they were changed
+	trouble string       // why the files as they are now are not used
 }
 
 // OpenCertificate reads the pair for the first time.
 func OpenCertificate(certFile, keyFile string) (*Certificate, error) {
-	c := &Certificate{certFile: certFile, keyFile: keyFile}
-	if err := c.read(); err != nil {
+	pair, files, err := readPair(certFile, keyFile, [2]time.Time{})
+	if err != nil {
 		return nil, err
 	}
-	c.looked = time.Now()
-	return c, nil
+	return &Certificate{certFile: certFile, keyFile: keyFile, now: pair, files: files, looked: time.Now()}, nil
 }
 
-func (c *Certificate) read() error {
-	var files [2]time.Time
-	for i, path := range []string{c.certFile, c.keyFile} {
+// Tell has tell called with what is wrong with a renewal, once, and with nil when one is used. It is for before the first Get.
+func (c *Certificate) Tell(tell func(error)) { c.tell = tell }
+
+// readPair gives no pair where the files are as they were.
+func readPair(certFile, keyFile string, before [2]time.Time) (pair *tls.Certificate, files [2]time.Time, err error) {
+	for i, path := range []string{certFile, keyFile} {
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("cannot read the certificate: %w", err)
+			return nil, files, fmt.Errorf("cannot read the certificate: %w", err)
 		}
 		files[i] = info.ModTime()
 	}
-	if c.now != nil && files == c.files {
-		return nil
+	if files == before {
+		return nil, files, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	read, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {
-		return fmt.Errorf("cannot use %s with %s: %w", c.certFile, c.keyFile, err)
+		return nil, files, fmt.Errorf("cannot use %s with %s: %w", certFile, keyFile, err)
 	}
-	c.now, c.files = &pair, files
-	return nil
+	return &read, files, nil
 }
 
-// Get is tls.Config.GetCertificate. Half of a renewal, a file that is not there, leaves the pair as it was.
+// Get is tls.Config.GetCertificate. Half of a renewal, a file that is not there, leaves the pair as it was. One connection in a while
+// looks at the files; others do not wait for it.
 func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
+	now := time.Now()
+	look, files := now.Sub(c.looked) >= lookEvery, c.files
+	if look {
 		c.looked = now
-		_ = c.read() // the one that was good serves on
 	}
+	c.mu.Unlock()
+	if look {
+		c.renew(files)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.now, nil
+}
+
+// renew takes what has come in place of files.
+func (c *Certificate) renew(files [2]time.Time) {
+	pair, files, err := readPair(c.certFile, c.keyFile, files)
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
+	}
+	c.mu.Lock()
+	news := pair != nil || trouble != c.trouble
+	c.trouble = trouble
+	if pair != nil {
+		c.now, c.files = pair, files
+	}
+	c.mu.Unlock()
+	if news && c.tell != nil {
+		c.tell(err)
+	}
 }
 
 // Fingerprint is the certificate's SHA-256, by which a person knows it.

@@ -46,13 +46,22 @@ func (p *Pipeline) runHub(ctx context.Context) error {
 }
 
 func (p *Pipeline) webDegradation() (payload.Degradation, bool) {
-	if p.web == nil || p.web.Status().LastError == "" {
+	if p.web == nil {
 		return payload.Degradation{}, false
 	}
-	return payload.Degradation{
-		What: webPart, Why: p.web.Status().LastError,
-		Remedy: "end the program that has the port, or give web.listen another; it is tried again by itself",
-	}, true
+	switch status := p.web.Status(); {
+	case status.LastError != "":
+		return payload.Degradation{
+			What: webPart, Why: status.LastError,
+			Remedy: "end the program that has the port, or give web.listen another; it is tried again by itself",
+		}, true
+	case status.Certificate != "":
+		return payload.Degradation{
+			What: webPart, Why: "the renewed certificate is not used: " + status.Certificate,
+			Remedy: "put a certificate and its key into the files of web.tls; who connects a minute later has it",
+		}, true
+	}
+	return payload.Degradation{}, false
 }
 
 // snapshot is what a scrape shows.
