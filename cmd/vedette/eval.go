@@ -80,7 +80,11 @@ func evalTracks(truth, tracks string) (score.Result, error) {
 	if len(sides[0]) == 0 {
 		return score.Result{}, fmt.Errorf("cannot measure: %s has no boxes", truth)
 	}
-	return score.Compare(sides[0], sides[1]), nil
+	r, err := score.Compare(sides[0], sides[1])
+	if err != nil {
+		return r, fmt.Errorf("cannot measure: %w", err)
+	}
+	return r, nil
 }
 
 func printScore(w io.Writer, r score.Result) error {

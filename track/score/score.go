@@ -7,6 +7,7 @@
 package score
 
 import (
+	"fmt"
 	"slices"
 
 	"vedette/infer"
@@ -63,8 +64,18 @@ type Result struct {
 // Overlap is the intersection over union from which a tracked box counts as the true one, for MOTA and IDF1.
 const Overlap = 0.5
 
-// Compare measures tracks against the truth. Frames that only one of them has count as well.
-func Compare(truth, tracked []Item) Result {
+// Bounds of what is compared: tables of pairs, which are held in memory, of objects and tracks, and of boxes in the same frame. They are
+// more than any benchmark's sequence needs.
+const (
+	maxIdentities = 1 << 26
+	maxBoxes      = 1 << 28
+)
+
+// Compare measures tracks against the truth. Frames that only one of them has count as well. What is too much to compare is an error.
+func Compare(truth, tracked []Item) (Result, error) {
+	if err := bounded(truth, tracked); err != nil {
+		return Result{}, err
+	}
 	s := newSequence(truth, tracked)
 	r := Result{
 		Frames: len(s.frames), Truth: len(truth), Tracked: len(tracked), Objects: s.truths, Tracks: s.tracks,
@@ -72,7 +83,32 @@ func Compare(truth, tracked []Item) Result {
 	s.clear(&r)
 	s.identity(&r)
 	s.hota(&r)
-	return r
+	return r, nil
+}
+
+// bounded refuses what would take more memory than there is.
+func bounded(truth, tracked []Item) error {
+	identities := func(items []Item) int {
+		ids := map[int]struct{}{}
+		for _, item := range items {
+			ids[item.ID] = struct{}{}
+		}
+		return len(ids)
+	}
+	if objects, tracks := identities(truth), identities(tracked); objects*tracks > maxIdentities {
+		return fmt.Errorf("%d true objects and %d tracks are too many to compare each with each: cut the sequence into shorter ones", objects, tracks)
+	}
+	inFrame := map[int]int{}
+	for _, item := range truth {
+		inFrame[item.Frame]++
+	}
+	pairs := 0
+	for _, item := range tracked {
+		if pairs += inFrame[item.Frame]; pairs > maxBoxes {
+			return fmt.Errorf("frames up to %d have more than %d pairs of boxes: cut the sequence into shorter ones", item.Frame, maxBoxes)
+		}
+	}
+	return nil
 }
 
 // sequence is both sides frame by frame, with identities counted from 0.

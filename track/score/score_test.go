@@ -32,6 +32,32 @@ func near(t *testing.T, what string, got, want float64) {
 	}
 }
 
+func compare(t *testing.T, truth, tracked []score.Item) score.Result {
+	t.Helper()
+	r, err := score.Compare(truth, tracked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A file may have millions of boxes, each of an object of its own, or all in one frame: that is refused before its tables are made.
+func TestWhatIsTooMuchIsRefused(t *testing.T) {
+	many := func(frame, id func(int) int) (items []score.Item) {
+		for i := range 20_000 {
+			items = append(items, score.Item{Frame: frame(i), ID: id(i), Box: score.Rect{X2: 1, Y2: 1}})
+		}
+		return items
+	}
+	self, zero := func(i int) int { return i }, func(int) int { return 0 }
+	own, crowd := many(self, self), many(zero, zero)
+	for text, items := range map[string][]score.Item{"20000 true objects and 20000 tracks": own, "pairs of boxes": crowd} {
+		if _, err := score.Compare(items, items); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("%v does not say %q", err, text)
+		}
+	}
+}
+
 // TestExampleOfHOTA is the example that the paper on HOTA opens with (Luiten et al., 2021, figure 1): a truth of one object, and
 // three trackers of which each finds more of it than the one before, in more pieces. HOTA rates them alike.
 func TestExampleOfHOTA(t *testing.T) {
@@ -48,7 +74,7 @@ func TestExampleOfHOTA(t *testing.T) {
 			0.5, 1, 0.25, 0.97, 0.25,
 		},
 	} {
-		r := score.Compare(truth, c.tracks)
+		r := compare(t, truth, c.tracks)
 		near(t, c.name+"'s HOTA", r.HOTA, c.hota)
 		near(t, c.name+"'s DetA", r.DetA, c.deta)
 		near(t, c.name+"'s AssA", r.AssA, c.assa)
@@ -92,7 +118,7 @@ func TestExampleOfMotmetrics(t *testing.T) {
 			}
 			return kept
 		}
-		r := score.Compare(first(truth), first(tracks))
+		r := compare(t, first(truth), first(tracks))
 		if r.False != c.falses || r.Misses != c.misses || r.Switches != c.switching {
 			t.Errorf("%s: %d false, %d misses, %d switches", c.name, r.False, r.Misses, r.Switches)
 		}
@@ -108,7 +134,7 @@ func TestExampleOfMotmetrics(t *testing.T) {
 func TestWorkedByHand(t *testing.T) {
 	truth := join(walk(1, 0, 10, 0), walk(2, 0, 10, 100))
 	tracks := join(walk(7, 0, 5, 0), walk(8, 0, 5, 100), walk(8, 5, 10, 0), walk(7, 5, 9, 100), walk(9, 3, 4, 500))
-	r := score.Compare(truth, tracks)
+	r := compare(t, truth, tracks)
 	if r.Misses != 1 || r.False != 1 || r.Switches != 2 {
 		t.Errorf("%d misses, %d false, %d switches, not 1, 1 and 2", r.Misses, r.False, r.Switches)
 	}
@@ -119,7 +145,7 @@ func TestWorkedByHand(t *testing.T) {
 	near(t, "DetA", r.DetA, 19.0/21)
 	near(t, "AssA", r.AssA, (25.0/(10+9-5)+25.0/(10+10-5)+25.0/(10+10-5)+16.0/(10+9-4))/19)
 
-	far := score.Compare(walk(1, 0, 1, 0), walk(1, 0, 1, 6))
+	far := compare(t, walk(1, 0, 1, 0), walk(1, 0, 1, 6))
 	if far.Misses != 1 || far.False != 1 {
 		t.Errorf("boxes with 1/4 in common match: %+v", far)
 	}
@@ -128,7 +154,7 @@ func TestWorkedByHand(t *testing.T) {
 
 func TestNothingIsNoDivisionByZero(t *testing.T) {
 	for _, r := range []score.Result{
-		score.Compare(nil, nil), score.Compare(walk(1, 0, 3, 0), nil), score.Compare(nil, walk(1, 0, 3, 0)),
+		compare(t, nil, nil), compare(t, walk(1, 0, 3, 0), nil), compare(t, nil, walk(1, 0, 3, 0)),
 	} {
 		for _, v := range []float64{r.MOTA, r.MOTP, r.IDF1, r.HOTA} {
 			if math.IsNaN(v) || v != 0 {
@@ -168,7 +194,7 @@ func TestPublishedSequences(t *testing.T) {
 		{"tud_campus", 0.557659, 0.729730, 0.451253, 0.526462, 0.277201, 13, 150, 7, 0.391397, 0.418047, 0.369121},
 		{"tud_stadtmitte", 0.644619, 0.819760, 0.531142, 0.564014, 0.345904, 45, 452, 7, 0.397849, 0.392268, 0.408841},
 	} {
-		r := score.Compare(read(c.name+"_gt", score.Truth), read(c.name+"_hyp", score.Tracks))
+		r := compare(t, read(c.name+"_gt", score.Truth), read(c.name+"_hyp", score.Tracks))
 		near(t, c.name+" IDF1", r.IDF1, c.idf1)
 		near(t, c.name+" IDP", r.IDP, c.idp)
 		near(t, c.name+" IDR", r.IDR, c.idr)
@@ -215,7 +241,7 @@ func FuzzReadMOT(f *testing.F) {
 		if len(items) > 200 {
 			return
 		}
-		r := score.Compare(items, items)
+		r := compare(t, items, items)
 		for _, v := range []float64{r.MOTA, r.IDF1, r.HOTA, r.DetA, r.AssA} {
 			if math.IsNaN(v) || v > 1+1e-9 {
 				t.Errorf("%+v", r)
