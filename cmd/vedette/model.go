@@ -168,6 +168,7 @@ func (m *models) useOffline(ctx context.Context, cfg config.Config, models store
 	if err := models.Verify(chosen); err != nil {
 		return err
 	}
+	configured := cfg.Infer.Model
 	cfg.Infer.Model = chosen.Model()
 	cfg = pipeline.ForSelfTest(cfg)
 	_, err = pipeline.SelfTest(ctx, chosen, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
@@ -176,7 +177,11 @@ func (m *models) useOffline(ctx context.Context, cfg config.Config, models store
 	if err != nil {
 		return fmt.Errorf("model %s version %d is not used: it was tried and does not work: %w", chosen.Name, chosen.Version, err)
 	}
-	fmt.Fprintf(m.stderr, "the service does not run: it takes the model when it starts\n")
+	if configured == chosen.Name {
+		fmt.Fprintf(m.stderr, "the service does not run: it takes the model when it starts\n")
+	} else {
+		fmt.Fprintf(m.stderr, "the service does not run, and it would run model %s: set infer.model to %s\n", configured, chosen.Name)
+	}
 	return models.Use(chosen)
 }
 

@@ -28,6 +28,10 @@ func TestAddHoldsAFileToItsHash(t *testing.T) {
 	if text, code := add(strings.ToUpper(fileSum(t, model))); code != 0 {
 		t.Errorf("its own hash in capitals: exit code %d, %s", code, text)
 	}
+	_, errs, code := said(t, "model", "--config", config, "use", "tiny")
+	if code != 0 || !strings.Contains(errs, "it would run model coco: set infer.model to tiny") {
+		t.Errorf("using what is not configured: exit code %d, %s", code, errs)
+	}
 }
 
 func TestAPlainModelIsCalledAsItsURLSays(t *testing.T) {
