@@ -64,8 +64,6 @@ func (a *account) take(topic string, text []byte) {
 	a.highest[key] = max(a.highest[key], e.Seq)
 }
 
-func (a *account) delivered() int { a.mu.Lock(); defer a.mu.Unlock(); return a.events }
-
 // missing are the events of an epoch up to a number that have not come.
 func (a *account) missing(epoch string, upTo uint64) (n int) {
 	a.mu.Lock()

@@ -87,6 +87,12 @@ func (l *lives) made() (n int) {
 	return n
 }
 
+// taken is how many events the broker has acknowledged, at least.
+func (l *lives) taken() int {
+	words := l.words()
+	return l.made() - words[len(words)-1].Waiting
+}
+
 // words are the last of each life, in order.
 func (l *lives) words() []told {
 	l.mu.Lock()

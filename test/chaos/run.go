@@ -49,7 +49,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := lives.start(ctx); err != nil {
 		return err
 	}
-	if err := happen(ctx, o, broker, lives, account); err != nil {
+	if err := happen(ctx, o, broker, lives); err != nil {
 		return errors.Join(err, lives.kill())
 	}
 	select {
@@ -84,14 +84,14 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 }
 
 // happen restarts the broker and kills the process, in random order, spread over the events.
-func happen(ctx context.Context, o options, broker *broker, lives *lives, account *account) error {
+func happen(ctx context.Context, o options, broker *broker, lives *lives) error {
 	kills := make([]bool, o.restarts+o.kills)
 	for _, i := range rand.Perm(len(kills))[:o.kills] {
 		kills[i] = true
 	}
 	for i, kill := range kills {
 		at := o.events * (i + 1) / (len(kills) + 2)
-		if err := until(ctx, fmt.Sprintf("event %d has come", at), func() bool { return account.delivered() >= at }); err != nil {
+		if err := until(ctx, fmt.Sprintf("the broker has taken event %d", at), func() bool { return lives.taken() >= at }); err != nil {
 			return err
 		}
 		if kill {
