@@ -15,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -265,6 +266,8 @@ type told struct {
 	Core      uint64 // hard limits
 	OpenFiles uint64
 	Data      uint64
+
+	TimerSlack time.Duration
 }
 
 func tell() error {
@@ -280,6 +283,10 @@ func tell() error {
 	if err != nil {
 		return err
 	}
+	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+	if err != nil {
+		return err
+	}
 	var core, files, data unix.Rlimit
 	if err := errors.Join(
 		unix.Getrlimit(unix.RLIMIT_CORE, &core), unix.Getrlimit(unix.RLIMIT_NOFILE, &files),
@@ -288,7 +295,7 @@ func tell() error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(told{
-		status, string(kernel), strings.TrimSpace(string(score)), core.Max, files.Max, data.Max,
+		status, string(kernel), strings.TrimSpace(string(score)), core.Max, files.Max, data.Max, time.Duration(slack),
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +45,10 @@ type Policy struct {
 
 	// OOMScore is the least oom_score_adj, 0 to 1000: higher dies earlier.
 	OOMScore int `json:"oom_score,omitempty"`
+
+	// TimerSlack is how much later than asked the program's timers may fire, so that several fire at once (prctl(2),
+	// PR_SET_TIMERSLACK); 0 leaves the kernel's 50 µs. Its threads and programs inherit it.
+	TimerSlack time.Duration `json:"timer_slack_ns,omitempty"`
 }
 
 // ReadPolicy reads what File wrote. Unknown fields are errors.
@@ -118,6 +123,9 @@ func (p Policy) validate() error {
 	}
 	if p.OOMScore < 0 || p.OOMScore > 1000 {
 		return fmt.Errorf("cannot confine: oom_score is %d, not 0 to 1000", p.OOMScore)
+	}
+	if p.TimerSlack < 0 || p.TimerSlack > time.Second {
+		return fmt.Errorf("cannot confine: timer_slack_ns is %d, not 0 to %d", p.TimerSlack, time.Second)
 	}
 	return nil
 }

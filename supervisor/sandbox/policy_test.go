@@ -6,12 +6,14 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestPolicyTravels(t *testing.T) {
 	want := Policy{
 		Read: []string{"/a"}, ReadExecute: []string{"/b"}, Write: []string{"/c"}, Devices: []string{"/dev/nvidia*"},
 		Network: true, Keep: []int{3, 5}, OpenFiles: 10, Data: 1 << 30, OOMScore: 500,
+		TimerSlack: time.Millisecond,
 	}
 	file, err := want.File()
 	if err != nil {
@@ -34,6 +36,7 @@ func TestPolicyIsStrict(t *testing.T) {
 		`{"devices":["/dev/[a"]}`:             "syntax error in pattern",
 		`{"keep":[2]}`:                        "keep names descriptor 2",
 		`{"oom_score":-1}`:                    "oom_score is -1",
+		`{"timer_slack_ns":2000000000}`:       "timer_slack_ns is 2000000000",
 		strings.Repeat(" ", maxPolicy) + "{}": "longer than",
 		`{"write":[` + strings.Repeat(`"/a",`, maxPaths) + `"/a"]}`: "more than 1024",
 	} {

@@ -36,6 +36,16 @@ func closeOnExec(keep []int) error {
 	return nil
 }
 
+func (p Policy) slackenTimers() error {
+	if p.TimerSlack == 0 {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(p.TimerSlack), 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot let timers be %s late: %w", p.TimerSlack, err)
+	}
+	return nil
+}
+
 func (p Policy) setLimits() error {
 	limits := []struct {
 		name     string

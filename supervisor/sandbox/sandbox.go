@@ -73,6 +73,7 @@ func (p Policy) Enter() (Status, error) {
 		func() error { return closeOnExec(p.Keep) },
 		p.setLimits,
 		p.offerToOOMKiller,
+		p.slackenTimers,
 		func() error { return p.restrictFiles(status.Landlock) },
 		dropCapabilities,
 	}

@@ -232,7 +232,7 @@ func TestDescriptorsAreClosed(t *testing.T) {
 }
 
 func TestTheTargetIsToldAndTheKernelAgrees(t *testing.T) {
-	out, err := confined(t, Policy{OpenFiles: 100, Data: 1 << 32, OOMScore: 700}, "SELF", "tell").Output()
+	out, err := confined(t, Policy{OpenFiles: 100, Data: 1 << 32, OOMScore: 700, TimerSlack: 7 * time.Millisecond}, "SELF", "tell").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,6 +246,9 @@ func TestTheTargetIsToldAndTheKernelAgrees(t *testing.T) {
 	if got.OOMScore != "700" || got.Core != 0 || got.OpenFiles != 100 || got.Data != 1<<32 {
 		t.Errorf("OOM score %s, core files up to %d bytes, %d descriptors, %d bytes of data",
 			got.OOMScore, got.Core, got.OpenFiles, got.Data)
+	}
+	if got.TimerSlack != 7*time.Millisecond {
+		t.Errorf("timers may be %s late, want 7ms", got.TimerSlack)
 	}
 	lines := []string{"NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"}
 	if got.Status.Seccomp {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"vedette/cmd/vedette/internal/config"
 	"vedette/infer"
@@ -20,6 +21,10 @@ const (
 	workerOpenFiles = 1024
 	// workerOOMScore lets the kernel end a worker, which comes back, before anything that the machine cannot spare.
 	workerOOMScore = 500
+	// workerTimerSlack keeps Go's monitor thread off the model's processors: while native code runs it would wake every 20 µs,
+	// and each time take a processor from a thread for which the session's others wait spinning. Nothing in a worker is timed more
+	// finely. On two processors it was 3 ms of CPU time a frame (docs/PERFORMANCE.md).
+	workerTimerSlack = 5 * time.Millisecond
 )
 
 // confined gives the arguments that make this program confine itself by the policy in a descriptor and become argv.
@@ -43,11 +48,12 @@ func libraryFiles() []string {
 // that it is given. A camera's node and the configuration, with its secrets, are in none of these places.
 func workerPolicy(cfg config.Config, modelPath string) sandbox.Policy {
 	p := sandbox.Policy{
-		Read:      append(libraryFiles(), modelFiles(modelPath)...),
-		Write:     []string{"/dev/null", cacheFolder(cfg)},
-		Keep:      []int{ControlFD},
-		OpenFiles: workerOpenFiles,
-		OOMScore:  workerOOMScore,
+		Read:       append(libraryFiles(), modelFiles(modelPath)...),
+		Write:      []string{"/dev/null", cacheFolder(cfg)},
+		Keep:       []int{ControlFD},
+		OpenFiles:  workerOpenFiles,
+		OOMScore:   workerOOMScore,
+		TimerSlack: workerTimerSlack,
 	}
 	p.Read = append(p.Read, runtimeFiles(cfg.Infer.Runtime, p.Read)...)
 	if accelerated(cfg.Infer) {
