@@ -90,6 +90,28 @@ func children(parent int) (pids []string) {
 	return pids
 }
 
+// settledFootprint waits until the service holds the same for two seconds: what a fault has set going comes to its end.
+func (s *subject) settledFootprint(ctx context.Context) (footprint, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	var last footprint
+	for same := 0; same < 4; {
+		f, err := s.footprint(ctx)
+		if err != nil {
+			return f, err
+		}
+		if same++; f != last {
+			last, same = f, 0
+		}
+		select {
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			return f, fmt.Errorf("what the service holds does not settle, now %+v: %w", f, ctx.Err())
+		}
+	}
+	return last, nil
+}
+
 // sameFootprint waits until the service holds what it held before: what is just being used comes and goes.
 func (s *subject) sameFootprint(ctx context.Context, before footprint) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -127,7 +149,7 @@ func kill(ctx context.Context, s *subject) (string, error) {
 	if err := s.die(ctx); err != nil {
 		return "", err
 	}
-	before, err := s.footprint(ctx)
+	before, err := s.settledFootprint(ctx)
 	if err != nil {
 		return "", err
 	}
