@@ -38,13 +38,14 @@ func write(path string, mode fs.FileMode, content []byte) error {
 		os.Remove(fresh)
 		return err
 	}
-	return syncFolder(filepath.Dir(path))
+	return SyncFolder(filepath.Dir(path))
 }
 
-func syncFolder(path string) error {
+// SyncFolder brings to the disk which names a folder has.
+func SyncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot sync the folder: %w", err)
 	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return errors.Join(folder.Sync(), folder.Close()) // they name the folder
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"vedette/whole"
 )
 
 // Reader is a bundle that is being read: its manifest and signature are there, its files come by Extract. None of it is
@@ -80,7 +82,7 @@ func (r *Reader) Extract(folder string) error {
 			return err
 		}
 	}
-	return syncFolder(folder)
+	return whole.SyncFolder(folder)
 }
 
 // Check reads the bundle to its end as Extract does, and writes nothing.
@@ -127,15 +129,6 @@ func write(path string, fill func(io.Writer) error) (err error) {
 		return err
 	}
 	return file.Sync()
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	return folder.Sync()
 }
 
 func readAll(r io.Reader, name string, most int64) ([]byte, error) {

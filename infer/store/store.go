@@ -179,7 +179,7 @@ func (s Store) extract(r *bundle.Reader, bound int64) (Installed, error) {
 		}
 		return Installed{}, err
 	}
-	if err := syncFolder(home); err != nil {
+	if err := whole.SyncFolder(home); err != nil {
 		return Installed{}, err
 	}
 	return s.installed(r.Manifest.Name, r.ID())

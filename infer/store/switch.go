@@ -156,7 +156,7 @@ func (s Store) link(name, link, id string) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return fmt.Errorf("cannot switch model %s: %w", name, err)
 	}
-	return syncFolder(s.home(name))
+	return whole.SyncFolder(s.home(name))
 }
 
 // lockWithin is how long another change of the store is waited for: an installation of a large bundle.
@@ -223,13 +223,4 @@ func (s Store) own(names ...string) (err error) {
 		}
 	}
 	return nil
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("cannot sync: %w", err)
-	}
-	defer folder.Close()
-	return folder.Sync()
 }

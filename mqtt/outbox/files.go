@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"vedette/whole"
 )
 
 // Files is the folder that an outbox is in.
@@ -138,12 +140,7 @@ func (f *diskFile) Sync() error {
 	if f.folder == "" {
 		return nil
 	}
-	folder, err := os.Open(f.folder)
-	if err != nil {
-		return err
-	}
-	defer folder.Close()
-	if err := folder.Sync(); err != nil {
+	if err := whole.SyncFolder(f.folder); err != nil {
 		return err
 	}
 	f.folder = ""

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"vedette/whole"
 )
 
 // The stacks of a service that hung: of the last time, and of the time before.
@@ -84,7 +86,7 @@ func writeStacks(folder, heading string) (string, error) {
 	if err := os.Rename(temporary, path); err != nil {
 		return "", fmt.Errorf("cannot write the stacks: %w", err)
 	}
-	return path, syncFolder(folder)
+	return path, whole.SyncFolder(folder)
 }
 
 func writeSynced(path string, text []byte) error {
@@ -94,16 +96,4 @@ func writeSynced(path string, text []byte) error {
 	}
 	_, err = file.Write(text)
 	return errors.Join(err, file.Sync(), file.Close())
-}
-
-func syncFolder(folder string) error {
-	dir, err := os.Open(folder)
-	if err != nil {
-		return fmt.Errorf("cannot sync %s: %w", folder, err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("cannot sync %s: %w", folder, err)
-	}
-	return nil
 }
