@@ -119,7 +119,7 @@ func (p *Pipeline) lookAtTrial(ctx context.Context, seen watchedTrial) watchedTr
 	case failed >= trialFaults || givenUp:
 		if p.rollBack(trial, fmt.Sprintf("a worker failed %d times with it", failed)) {
 			if err := p.switched(ctx, "model rolled back"); err != nil {
-				p.opts.Logger.Error("the workers cannot take the model of before", "model", trial.Name, "error", err)
+				p.opts.Logger.Error("the workers cannot take the model of before: switch to one that works (vedette model list, vedette model use)", "model", trial.Name, "error", err)
 			}
 		}
 	case !seen.since.IsZero() && time.Since(seen.since) >= trialWindow:
@@ -172,7 +172,7 @@ func (p *Pipeline) rollBack(trial store.Trial, why string) bool {
 		p.opts.Logger.Error("a model fails on trial, and stays: the one before cannot be had. Install one that works "+
 			"(vedette model add, vedette model use)", "model", trial.Name, "version", trial.Version, "why", why, "error", err)
 		if err := models.EndTrial(); err != nil {
-			p.opts.Logger.Warn("cannot end the model's trial", "error", err)
+			p.opts.Logger.Warn("cannot note that the model is on trial no more: the next starts count as its trial", "model", trial.Name, "error", err)
 		}
 		return false
 	}
