@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
-	paho "github.com/eclipse/paho.mqtt.golang"
 )
 
 // subscriberWindow is how many messages the broker has under way to the account: what it sends again when it comes back.
@@ -62,31 +60,6 @@ func (b *broker) start(ctx context.Context) error {
 func (b *broker) stop(signal syscall.Signal) {
 	_ = b.cmd.Process.Signal(signal)
 	_ = b.cmd.Wait()
-}
-
-// subscribe lets the account hear every event, in a session that outlasts its connections.
-func (b *broker) subscribe(ctx context.Context, a *account) (paho.Client, error) {
-	ready := make(chan struct{}, 1)
-	hear := func(_ paho.Client, m paho.Message) { a.take(m.Topic(), m.Payload()) }
-	opts := paho.NewClientOptions().AddBroker("tcp://" + b.addr).SetClientID("account").SetCleanSession(false).
-		SetAutoReconnect(true).SetConnectRetry(true).SetConnectRetryInterval(100 * time.Millisecond).
-		SetMaxReconnectInterval(time.Second).SetOrderMatters(true).SetDefaultPublishHandler(hear)
-	opts.SetConnectionLostHandler(func(paho.Client, error) { a.lost.Add(1) })
-	opts.SetOnConnectHandler(func(c paho.Client) {
-		c.Subscribe("vedette/+/+/events", 1, hear).Wait()
-		select {
-		case ready <- struct{}{}:
-		default:
-		}
-	})
-	client := paho.NewClient(opts)
-	client.Connect()
-	select {
-	case <-ready:
-		return client, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("cannot subscribe: %w", ctx.Err())
-	}
 }
 
 func until(ctx context.Context, what string, holds func() bool) error {

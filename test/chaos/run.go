@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"vedette/test/subscriber"
 )
 
 // run lets everything happen, prints what came of it, and gives what must not be.
@@ -36,11 +38,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	defer link.close()
 	account := newAccount()
-	subscriber, err := broker.subscribe(ctx, account)
+	listener, err := subscriber.Open(ctx, broker.addr, account.take, func() { account.lost.Add(1) })
 	if err != nil {
 		return err
 	}
-	defer subscriber.Disconnect(100)
+	defer listener.Disconnect(100)
 	lives, err := newLives(order{Broker: link.address(), Dir: filepath.Join(o.dir, "device"), Events: o.events})
 	if err != nil {
 		return err

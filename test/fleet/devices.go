@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	paho "github.com/eclipse/paho.mqtt.golang"
-
 	"vedette/mqtt"
 	"vedette/mqtt/outbox"
 	"vedette/mqtt/payload"
@@ -169,27 +167,4 @@ func (f *fleet) report(a *account, spread []time.Duration, took time.Duration) {
 	made := int(f.made.Load())
 	fmt.Printf("events made %d, delivered %d, duplicated %d, dropped by bound %d, waiting %d, lost %d, out of order %d, in %.0f s\n",
 		made, a.delivered(), a.duplicates(), dropped, waiting, made-a.delivered()-int(dropped)-int(waiting), a.disorder(), took.Seconds())
-}
-
-// listen subscribes to all events with a session that outlasts its connection.
-func listen(ctx context.Context, broker string, a *account) (paho.Client, error) {
-	ready := make(chan struct{}, 1)
-	opts := paho.NewClientOptions().AddBroker("tcp://" + broker).SetClientID("account").SetCleanSession(false).
-		SetAutoReconnect(true).SetConnectRetry(true).SetConnectTimeout(time.Minute).SetOrderMatters(true).
-		SetDefaultPublishHandler(func(_ paho.Client, m paho.Message) { a.take(m.Payload()) })
-	opts.SetOnConnectHandler(func(c paho.Client) {
-		c.Subscribe("vedette/+/+/events", 1, func(_ paho.Client, m paho.Message) { a.take(m.Payload()) }).Wait()
-		select {
-		case ready <- struct{}{}:
-		default:
-		}
-	})
-	client := paho.NewClient(opts)
-	client.Connect()
-	select {
-	case <-ready:
-		return client, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("cannot subscribe: %w", ctx.Err())
-	}
 }

@@ -17,6 +17,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"vedette/test/subscriber"
 )
 
 // options are what is simulated.
@@ -71,7 +73,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	defer links.close()
 	account := newAccount()
-	listener, err := listen(ctx, brokers.nodes[0].mqtt, account)
+	listener, err := subscriber.Open(ctx, brokers.nodes[0].mqtt, func(_ string, text []byte) { account.take(text) }, nil)
 	if err != nil {
 		return err
 	}
