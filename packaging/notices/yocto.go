@@ -72,22 +72,15 @@ func fetched(linked []module) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read go.sum: %w", err)
 	}
-	var uris []string
+	var files []cached
 	archives := map[string]bool{}
-	add := func(path, version, extension, parameter string) error {
+	add := func(path, version, extension, parameter string) {
 		file := filepath.Join(cache, "cache/download", escaped(path), "@v", escaped(version)+extension)
-		sum, err := sha256File(file)
-		if err != nil {
-			return fmt.Errorf("%w: run 'go mod download'", err)
-		}
-		uris = append(uris, fmt.Sprintf("gomod://%s;version=%s;%ssha256sum=%s", path, version, parameter, sum))
-		return nil
+		files = append(files, cached{path, version, parameter, file})
 	}
 	for _, m := range linked {
 		archives[m.Path+" "+m.Version] = true
-		if err := add(m.Path, m.Version, ".zip", ""); err != nil {
-			return nil, err
-		}
+		add(m.Path, m.Version, ".zip", "")
 	}
 	for lines := bufio.NewScanner(bytes.NewReader(sums)); lines.Scan(); {
 		fields := strings.Fields(lines.Text())
@@ -95,14 +88,42 @@ func fetched(linked []module) ([]byte, error) {
 			return nil, fmt.Errorf("cannot read go.sum: %q", lines.Text())
 		}
 		version, isMod := strings.CutSuffix(fields[1], "/go.mod")
-		if !isMod || archives[fields[0]+" "+version] {
-			continue
-		}
-		if err := add(fields[0], version, ".mod", "mod=1;"); err != nil {
-			return nil, err
+		if isMod && !archives[fields[0]+" "+version] {
+			add(fields[0], version, ".mod", "mod=1;")
 		}
 	}
+	if err := download(files); err != nil {
+		return nil, err
+	}
+	var uris []string
+	for _, f := range files {
+		sum, err := sha256File(f.file)
+		if err != nil {
+			return nil, err
+		}
+		uris = append(uris, fmt.Sprintf("gomod://%s;version=%s;%ssha256sum=%s", f.path, f.version, f.parameter, sum))
+	}
 	return yoctoList("SRC_URI", uris), nil
+}
+
+// cached is a file of the module cache.
+type cached struct{ path, version, parameter, file string }
+
+// download fetches what the cache lacks: no build needs each go.mod that go.sum has.
+func download(files []cached) error {
+	arguments := []string{"mod", "download"}
+	for _, f := range files {
+		if _, err := os.Stat(f.file); err != nil {
+			arguments = append(arguments, f.path+"@"+f.version)
+		}
+	}
+	if len(arguments) == 2 {
+		return nil
+	}
+	if out, err := exec.Command("go", arguments...).CombinedOutput(); err != nil {
+		return fmt.Errorf("cannot fetch modules of go.sum: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // licensed lists the licence files, with what they are.
