@@ -142,8 +142,8 @@ func printBench(w io.Writer, r bench.Report) error {
 	row("memory", "parent %.1f MiB, child %.1f MiB, ring %.1f MiB", r.Memory.Parent, r.Memory.Child, r.Memory.Ring)
 	row("first detection", "%s after exec", first)
 	if w := r.Watched; w != nil {
-		row("with viewers", "%d of them, %.1f pictures/s each: %.3f of the throughput without (%.3f to %.3f, middle half %.3f to %.3f), "+
-			"heap %.1f MiB before, %.1f after", w.Viewers, w.Pictures, w.Ratio, w.RatioSpread.Min, w.RatioSpread.Max, w.RatioSpread.P25, w.RatioSpread.P75,
+		row("with viewers", "%d of them, %.1f pictures/s each (%.1f of a camera at %d frames/s): %.3f of the throughput without "+
+			"(%.3f to %.3f, middle half %.3f to %.3f), heap %.1f MiB before, %.1f after", w.Viewers, w.Pictures, w.Paced, bench.ViewerRate, w.Ratio, w.RatioSpread.Min, w.RatioSpread.Max, w.RatioSpread.P25, w.RatioSpread.P75,
 			w.HeapBefore, w.HeapAfter)
 	}
 	if k := r.Recovery; k != nil {

@@ -1,8 +1,8 @@
 // Package live shows cameras' frames to whoever watches, with what was seen in each.
 //
 // Nothing is done while nobody watches. A frame that is shown costs its camera's goroutine one copy; it becomes a JPEG file on the hub's
-// own goroutine, once for all viewers of a width whose turn it is, and that may use a small share of the machine only: then frames are
-// left out, for all alike. A viewer that does not keep up misses frames, and one that takes none is dropped.
+// own goroutine, once for all viewers of a width whose turn it is, and that may use a small share of the machine only, and half of what
+// nobody else uses: then frames are left out, for all alike. A viewer that does not keep up misses frames, and one that takes none is dropped.
 package live
 
 import (
@@ -23,7 +23,7 @@ const (
 	MaxCameras  = 16 // of one viewer
 )
 
-// share is how much of all processors' time making pictures may take. A session whose threads wait for each other loses more than what is
+// share is how much of all processors' time making pictures may take where a model keeps them busy. A session whose threads wait for each other loses more than what is
 // taken from one of them: with 0.04 of two cores 5 viewers cost it 5.7% of its throughput, with 0.02 1.2% (docs/PERFORMANCE.md).
 const share = 0.02
 
@@ -62,7 +62,8 @@ type Stats struct {
 // Hub brings frames to viewers. Its methods may be called from any goroutine.
 type Hub struct {
 	logger *slog.Logger
-	share  float64 // of one processor
+	share  float64                 // of one processor, where none idles
+	idle   func() (float64, error) // processors
 	wake   chan struct{}
 	anyone atomic.Int32 // viewers: what Show looks at first
 
@@ -94,7 +95,7 @@ type waiting struct {
 // New makes a hub without viewers.
 func New(logger *slog.Logger) *Hub {
 	return &Hub{
-		logger: logger, share: share * float64(runtime.NumCPU()), wake: make(chan struct{}, 1),
+		logger: logger, share: share * float64(runtime.NumCPU()), idle: new(idle).now, wake: make(chan struct{}, 1),
 		cameras: map[string]*camera{}, viewers: map[*Viewer]struct{}{}, told: map[string]struct{}{},
 	}
 }
@@ -178,6 +179,7 @@ func (h *Hub) Show(name string, f Frame) {
 
 // Run makes pictures until ctx ends.
 func (h *Hub) Run(ctx context.Context) {
+	blind := false
 	for {
 		name, c, frame, widths := h.next()
 		if frame == nil {
@@ -193,8 +195,14 @@ func (h *Hub) Run(ctx context.Context) {
 			h.make(name, c, frame, width)
 		}
 		h.giveBack(c, frame)
+		idle, err := h.idle()
+		if err != nil && !blind {
+			h.logger.Warn("idle processors are not known; live pictures are made as if there were none", "error", err,
+				"remedy", "let the service read /proc/stat: no ProcSubset=pid, and /proc mounted")
+		}
+		blind = err != nil
 		// What it took is a part of the time that follows: so it never takes more than its share.
-		rest := time.Duration(float64(time.Since(began)) * (1/h.share - 1))
+		rest := time.Duration(float64(time.Since(began)) * (1/min(h.share+idle/2, 1) - 1))
 		select {
 		case <-time.After(rest):
 		case <-ctx.Done():

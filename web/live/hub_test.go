@@ -28,6 +28,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func quietLog() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
+// sharing gives a hub that may take so much of a processor, on a machine of which so much idles.
+func sharing(share, idles float64) *Hub {
+	h := New(quietLog())
+	h.share, h.idle = share, func() (float64, error) { return idles, nil }
+	return h
+}
+
 // tell makes a "picture" that says what it is of.
 func tell(pixels []byte, width int) ([]byte, error) {
 	return fmt.Appendf(nil, "%s at %d", pixels, width), nil
@@ -42,8 +49,7 @@ func frame(sequence uint32) Frame {
 
 // running gives a hub that makes pictures until the test ends.
 func running(t *testing.T) *Hub {
-	h := New(quietLog())
-	h.share = 0.5
+	h := sharing(0.5, 0)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var all sync.WaitGroup
 	all.Go(func() { h.Run(ctx) })
@@ -129,39 +135,74 @@ func TestFramesComeWithTheirMessages(t *testing.T) {
 	})
 }
 
-// Making pictures takes no more than its share of time, whatever is asked for.
+// Making pictures takes no more than its share of time and half of what idles, whatever is asked for.
 func TestPicturesTakeTheirShare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := New(quietLog())
-		h.share = 0.08
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var all sync.WaitGroup
-		all.Go(func() { h.Run(ctx) })
-		var spent atomic.Int64
-		f := frame(1)
-		f.Encode = func([]byte, int) ([]byte, error) {
-			time.Sleep(20 * time.Millisecond)
-			spent.Add(int64(20 * time.Millisecond))
-			return []byte("x"), nil
-		}
-		for _, width := range Widths() {
-			v, err := h.Watch([]string{"yard"}, width, 15)
-			if err != nil {
-				t.Fatal(err)
+	for idles, want := range map[float64]float64{0: 0.08, 0.4: 0.28, 16: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			h := sharing(0.08, idles)
+			run(t, h)
+			var spent atomic.Int64
+			f := frame(1)
+			f.Encode = func([]byte, int) ([]byte, error) {
+				time.Sleep(20 * time.Millisecond)
+				spent.Add(int64(20 * time.Millisecond))
+				return []byte("x"), nil
 			}
-			defer v.Close()
+			for _, width := range Widths() {
+				v, err := h.Watch([]string{"yard"}, width, 15)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer v.Close()
+			}
+			const lasting = 30 * time.Second
+			for began := time.Now(); time.Since(began) < lasting; time.Sleep(10 * time.Millisecond) {
+				h.Show("yard", f)
+				synctest.Wait()
+			}
+			if share := float64(spent.Load()) / float64(lasting); share > want+0.01 || share < want-0.03 {
+				t.Errorf("a share of %.3f where %.1f processors idle, want %.2f", share, idles, want)
+			}
+		})
+	}
+}
+
+// Whoever cannot know what idles takes the share alone, and says so once.
+func TestUnknownIdleTimeIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var text bytes.Buffer
+		h := New(slog.New(slog.NewTextHandler(&text, nil)))
+		h.idle = func() (float64, error) { return 0, errors.New("no such file") }
+		run(t, h)
+		v, err := h.Watch([]string{"yard"}, 640, 10)
+		if err != nil {
+			t.Fatal(err)
 		}
-		const lasting = 30 * time.Second
-		for began := time.Now(); time.Since(began) < lasting; time.Sleep(10 * time.Millisecond) {
-			h.Show("yard", f)
+		defer v.Close()
+		for range 10 {
+			h.Show("yard", frame(1))
+			time.Sleep(time.Second)
 		}
-		if share := float64(spent.Load()) / float64(lasting); share > 0.09 || share < 0.05 {
-			t.Errorf("a share of %.3f", share)
+		if n := strings.Count(text.String(), "/proc/stat"); n != 1 || h.Stats().Pictures != 10 {
+			t.Errorf("said %d times, %d pictures: %s", n, h.Stats().Pictures, &text)
 		}
-		cancel()
-		all.Wait()
 	})
+}
+
+func TestIdleProcessors(t *testing.T) {
+	var i idle
+	if n, err := i.now(); n != 0 || err != nil {
+		t.Fatalf("%v, %v before anything is known", n, err)
+	}
+	i.at = i.at.Add(-2 * measureEvery)
+	i.spent -= 1 // a second of idling in two
+	n, err := i.now()
+	if err != nil || n < 0.45 || n > 0.5+float64(runtime.NumCPU()) {
+		t.Errorf("%v processors, %v", n, err)
+	}
+	if again, err := i.now(); again != n || err != nil {
+		t.Errorf("%v, %v a moment later, %v before", again, err, n)
+	}
 }
 
 // Failures are said once for a camera, whatever becomes of its other frames and of who watches.
@@ -206,8 +247,7 @@ func run(t *testing.T, h *Hub) {
 // A width that only a slow viewer has is made at that viewer's rate, one of several at once, and each gets what it asks for.
 func TestPicturesAreMadeForWhoseTurnItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := New(quietLog())
-		h.share = 0.9
+		h := sharing(0.9, 0)
 		run(t, h)
 		got := map[*Viewer]int{}
 		var viewers []*Viewer

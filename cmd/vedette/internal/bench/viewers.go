@@ -16,8 +16,8 @@ import (
 	"vedette/infer/wire"
 )
 
-// viewerRate is what each viewer asks for, pictures a second.
-const viewerRate = 10
+// ViewerRate is what each viewer asks for, pictures a second.
+const ViewerRate = 10
 
 // Watched is the pipeline while viewers watch its live view, each reading MJPEG from the web server, in this process.
 type Watched struct {
@@ -26,17 +26,19 @@ type Watched struct {
 	Ratio       float64 `json:"ratio"`
 	RatioSpread Spread  `json:"ratio_spread"`
 	Pictures    float64 `json:"pictures_per_viewer_s"`
-	HeapBefore  float64 `json:"heap_before_mib"` // live memory of this process, before the first viewer and after the last
-	HeapAfter   float64 `json:"heap_after_mib"`
+	// Paced is the pictures that each viewer gets of a camera with as many frames a second as the viewer asks for.
+	Paced      float64 `json:"paced_pictures_per_viewer_s"`
+	HeapBefore float64 `json:"heap_before_mib"` // live memory of this process, before the first viewer and after the last
+	HeapAfter  float64 `json:"heap_after_mib"`
 }
 
 // watched are the measurements with viewers, one for each block.
 type watched struct {
-	fps, pictures []float64
-	before, after float64
+	fps, pictures, paced []float64
+	before, after        float64
 }
 
-// addWatched runs a block while o.Viewers watch.
+// addWatched runs a block while o.Viewers watch, and one at a camera's usual pace.
 func (m *measurements) addWatched(ctx context.Context, o Options, s *service) error {
 	if m.watched.before == 0 {
 		m.watched.before = heap()
@@ -47,13 +49,27 @@ func (m *measurements) addWatched(ctx context.Context, o Options, s *service) er
 	if err != nil {
 		return err
 	}
-	before, began := count(), wire.Monotonic()
-	b, err := s.block(ctx, o.Block)
-	passed := (wire.Monotonic() - began).Seconds()
-	shown := count() - before
+	pictures := func(f func() error) (float64, error) { // a second, of each viewer, while f runs
+		before, began := count(), wire.Monotonic()
+		err := f()
+		return float64(count()-before) / (wire.Monotonic() - began).Seconds() / float64(o.Viewers), err
+	}
+	var b block
+	full, err := pictures(func() (err error) {
+		b, err = s.block(ctx, o.Block)
+		return err
+	})
+	if err != nil {
+		return errors.Join(err, leave())
+	}
+	paced, err := pictures(func() error {
+		_, err := s.paced(ctx, time.Second/ViewerRate, o.Block)
+		return err
+	})
 	err = errors.Join(err, leave())
 	m.watched.fps = append(m.watched.fps, b.fps)
-	m.watched.pictures = append(m.watched.pictures, float64(shown)/passed/float64(o.Viewers))
+	m.watched.pictures = append(m.watched.pictures, full)
+	m.watched.paced = append(m.watched.paced, paced)
 	m.watched.after = heap()
 	return err
 }
@@ -67,8 +83,8 @@ func (m *measurements) concludeWatched(viewers int) *Watched {
 	return &Watched{
 		Viewers: viewers, Ratio: round(median(ratios), 3),
 		RatioSpread: Spread{round(s.Min, 3), round(s.P25, 3), round(s.P75, 3), round(s.Max, 3)},
-		Pictures:    round(median(m.watched.pictures), 2),
-		HeapBefore:  round(m.watched.before, 1), HeapAfter: round(m.watched.after, 1),
+		Pictures:    round(median(m.watched.pictures), 2), Paced: round(median(m.watched.paced), 2),
+		HeapBefore: round(m.watched.before, 1), HeapAfter: round(m.watched.after, 1),
 	}
 }
 
@@ -88,7 +104,7 @@ func (s *service) watch(ctx context.Context, viewers int) (count func() uint64, 
 	var shown atomic.Uint64
 	var all sync.WaitGroup
 	first, failed := make(chan struct{}, viewers), make(chan error, viewers)
-	url := fmt.Sprintf("http://%s/api/v1/cameras/%s/stream.mjpeg?rate=%d", s.pipeline.WebAddress(), cameraName, viewerRate)
+	url := fmt.Sprintf("http://%s/api/v1/cameras/%s/stream.mjpeg?rate=%d", s.pipeline.WebAddress(), cameraName, ViewerRate)
 	transport := &http.Transport{}
 	for range viewers {
 		var once sync.Once
