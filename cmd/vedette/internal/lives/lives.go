@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vedette/whole"
@@ -55,7 +56,18 @@ type Journal struct {
 	dirty  bool  // a beginning or an end is not synced
 	synced time.Time
 	failed bool
+
+	written, syncs atomic.Uint64
 }
+
+// Stats are what the journal has cost the disk since its start.
+type Stats struct {
+	Written uint64 // bytes
+	Syncs   uint64 // of the file; where it is written anew, of its folder as well
+}
+
+// Stats may be called from any goroutine.
+func (j *Journal) Stats() Stats { return Stats{Written: j.written.Load(), Syncs: j.syncs.Load()} }
 
 // line is the last message of an object.
 type line struct {
@@ -195,6 +207,7 @@ func (j *Journal) append(text []byte) (int, error) {
 	}
 	n, err := j.file.Write(text)
 	j.size += int64(n)
+	j.written.Add(uint64(n))
 	return n, err
 }
 
@@ -203,6 +216,7 @@ func (j *Journal) sync() bool {
 		return true
 	}
 	err := j.file.Sync()
+	j.syncs.Add(1)
 	j.synced, j.dirty = time.Now(), err != nil
 	return j.succeeded(err)
 }
@@ -231,7 +245,7 @@ func (j *Journal) rewrite() bool {
 	text = append(text, mark...)
 	held, recent := len(j.waiting), len(j.recent)
 	j.mu.Unlock()
-	err := whole.Write(j.path, 0o600, text)
+	err := j.replace(text)
 	if j.file != nil {
 		_ = j.file.Close() // it is another file now, also where only the folder could not be synced
 		j.file = nil
@@ -253,10 +267,17 @@ func (j *Journal) close() error {
 	j.mu.Unlock()
 	var err error
 	if j.file != nil {
+		j.syncs.Add(1)
 		err = errors.Join(j.file.Sync(), j.file.Close())
 	}
 	if ended {
-		err = whole.Write(j.path, 0o600, nil)
+		err = j.replace(nil)
 	}
 	return err
+}
+
+func (j *Journal) replace(text []byte) error {
+	j.written.Add(uint64(len(text)))
+	j.syncs.Add(2)
+	return whole.Write(j.path, 0o600, text)
 }

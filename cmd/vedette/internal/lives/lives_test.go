@@ -127,10 +127,15 @@ func TestTheFileDoesNotGrowWithoutAPause(t *testing.T) {
 			time.Sleep(500 * time.Millisecond)
 			most = max(most, size(t, path))
 		}
+		stats := j.Stats()
 		_, left := Open(path, slog.New(slog.DiscardHandler)) // as after a kill
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
+		}
+		text := uint64(len(message("long", "update", 1))) + 1
+		if stats.Written < 2*3600*text || stats.Written > 2*3600*2*text || stats.Syncs == 0 || stats.Syncs > 60 {
+			t.Errorf("an hour of updates, %d bytes each: %+v", text, stats) // updates alone are not synced, new files are
 		}
 		if most > rewriteAt+8<<10 {
 			t.Errorf("the file had %d bytes", most)

@@ -13,6 +13,7 @@ import (
 
 	"vedette/capture"
 	"vedette/cmd/vedette/internal/bestview"
+	"vedette/cmd/vedette/internal/lives"
 	"vedette/infer/client"
 	"vedette/infer/wire"
 	"vedette/mqtt"
@@ -29,6 +30,7 @@ type Snapshot struct {
 	Resident map[string]int64  // bytes of resident memory, by worker
 	Client   client.Stats
 	MQTT     mqtt.Status
+	Open     lives.Stats       // of the file of open objects
 	Live     live.Stats        // of the live view
 	Best     bestview.Stats    // of pictures that are published
 	Withheld map[string]uint64 // results that were not published as detections, by cause
@@ -69,6 +71,8 @@ type collector struct {
 	withheld, commands *prometheus.Desc
 
 	events, eventsWaiting, eventsLost, outboxBytes, outboxWritten, outboxSyncs, outboxDamaged *prometheus.Desc
+
+	openWritten, openSyncs *prometheus.Desc
 
 	viewers, viewersDropped, pictures, picturesFailed *prometheus.Desc
 
@@ -139,6 +143,8 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		outboxBytes:   desc("outbox_bytes", "What the outbox takes on the disk."),
 		outboxWritten: desc("outbox_written_bytes_total", "Bytes that the outbox has written; times 86400 and rate() gives those of a day."),
 		outboxSyncs:   desc("outbox_syncs_total", "How often the outbox had the disk sync."),
+		openWritten:   desc("open_objects_written_bytes_total", "Bytes written to the file of objects that have begun and not ended."),
+		openSyncs:     desc("open_objects_syncs_total", "How often the disk had to sync for the file of objects that have begun and not ended."),
 		outboxDamaged: desc("outbox_damaged_total", "Stretches of the disk that held no good record when the service started."),
 
 		viewers:        desc("live_viewers", "Who watches the live view, or waits for a snapshot, at the moment."),
@@ -163,7 +169,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.inferred, c.inFlight, c.rejected, c.copying,
 		c.connected, c.published, c.dropped, c.queued, c.hangUps,
 		c.withheld, c.commands,
-		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged,
+		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged, c.openWritten, c.openSyncs,
 		c.viewers, c.viewersDropped, c.pictures, c.picturesFailed, c.best, c.bestDropped,
 	} {
 		out <- d
@@ -195,6 +201,8 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	c.collectCameras(o, s)
 	c.collectWorkers(o, s)
 	c.collectMQTT(o, s.MQTT)
+	o.counter(c.openWritten, float64(s.Open.Written))
+	o.counter(c.openSyncs, float64(s.Open.Syncs))
 	c.collectLive(o, s.Live)
 	c.collectBest(o, s.Best)
 	for cause, n := range s.Withheld {

@@ -21,6 +21,7 @@ import (
 
 	"vedette/capture"
 	"vedette/cmd/vedette/internal/bestview"
+	"vedette/cmd/vedette/internal/lives"
 	"vedette/infer"
 	"vedette/infer/client"
 	"vedette/infer/wire"
@@ -57,6 +58,7 @@ func sample() (Snapshot, *Recorder) {
 		},
 		MQTT: mqtt.Status{Connected: true, Published: 9, Dropped: 4, Queued: 8},
 		Best: bestview.Stats{Published: 2, Dropped: map[string]uint64{bestview.ByRate: 3, bestview.ByMemory: 0, bestview.BySize: 1, bestview.ByFailed: 0}},
+		Open: lives.Stats{Written: 700, Syncs: 6},
 		May:  []string{"web", "camera yard", "camera gate", "worker infer-worker"},
 	}
 	s.State.Worker = payload.Worker{
@@ -133,6 +135,8 @@ func TestWhatIsShown(t *testing.T) {
 		`vedette_worker_faults_total{kind="signal",worker="infer-worker"} 1`,
 		`vedette_worker_messages_rejected_total{reason="stale_generation"} 3`,
 		`vedette_worker_messages_rejected_total{reason="truncated"} 0`,
+		`vedette_open_objects_written_bytes_total 700`,
+		`vedette_open_objects_syncs_total 6`,
 		`vedette_mqtt_connected 1`,
 		`vedette_mqtt_messages_published_total 9`,
 		`vedette_mqtt_messages_dropped_total 4`,

@@ -78,6 +78,9 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Commands: p.desk.Counts(),
 		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart, clientIDPart},
 	}
+	if p.lives != nil {
+		s.Open = p.lives.Stats()
+	}
 	for _, cam := range p.list() {
 		s.Frames[cam.config.Name] = cam.loop.Status().Frames
 		s.May = append(s.May, cameraPart(cam.config.Name))
