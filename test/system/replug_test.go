@@ -72,7 +72,7 @@ func watch(t *testing.T, m *vm.Machine, config string) *watched {
 // until waits for something that emulation may make slow.
 func (w *watched) until(what string, holds func() bool) {
 	w.t.Helper()
-	const patience = 2 * time.Minute
+	const patience = 4 * time.Minute
 	for end := time.Now().Add(patience); !holds(); {
 		if time.Now().After(end) {
 			w.t.Fatalf("not within %v: %s", patience, what)
@@ -109,10 +109,31 @@ func drops(camera, cause string) string {
 	return fmt.Sprintf(`vedette_camera_frames_dropped_total{camera="%s",cause="%s"}`, camera, cause)
 }
 
-// holds is what the service's process has of the kernel: descriptors, and mappings of files and devices.
-func (w *watched) holds() string {
+// held is what the service's process has of the kernel: descriptors, and mappings of files and devices.
+type held struct{ pid, descriptors, mappings int }
+
+func (w *watched) holds() (h held) {
+	w.t.Helper()
 	pid := w.Show(w.t.Context(), "vedette", "MainPID")["MainPID"]
-	return w.Succeed(w.t.Context(), "sh", "-c", "echo pid "+pid+", $(ls /proc/"+pid+"/fd | wc -l) descriptors, $(grep -c / /proc/"+pid+"/maps) mappings")
+	said := w.Succeed(w.t.Context(), "sh", "-c", "echo "+pid+" $(ls /proc/"+pid+"/fd | wc -l) $(grep -c / /proc/"+pid+"/maps)")
+	if _, err := fmt.Sscan(said, &h.pid, &h.descriptors, &h.mappings); err != nil {
+		w.t.Fatalf("%v: %s", err, said)
+	}
+	return h
+}
+
+// settles waits until the service holds the same a few times in a row: a request that is just being served counts, too.
+func (w *watched) settles() (last held) {
+	w.t.Helper()
+	same := 0
+	w.until("the service holds the same for a while", func() bool {
+		now := w.holds()
+		if same++; now != last {
+			last, same = now, 0
+		}
+		return same >= 3
+	})
+	return last
 }
 
 // node is where the vivid camera is now.
@@ -169,7 +190,7 @@ func unplugAndReplug(t *testing.T, w *watched, i int) time.Duration {
 }
 
 func TestUnplugAndReplug(t *testing.T) {
-	provenOn(t)
+	provenOn(t, "amd64")
 	m := installed(t)
 	ctx := t.Context()
 	loadLoopback(t, m, "10")
@@ -180,12 +201,11 @@ func TestUnplugAndReplug(t *testing.T) {
 	w.detects("yard")
 	w.detects("gate")
 
-	const within = 3 * time.Second
-	rounds := 3
+	rounds, within := 3, 2*time.Minute // a machine that does other things proves nothing about seconds
 	if nightly() {
-		rounds = 20
+		rounds, within = 20, 3*time.Second
 	}
-	before, counts := w.holds(), w.metrics()
+	before, counts := w.settles(), w.metrics()
 	var took []time.Duration
 	for i := range rounds {
 		took = append(took, unplugAndReplug(t, w, i))
@@ -210,7 +230,11 @@ func TestUnplugAndReplug(t *testing.T) {
 			t.Errorf("the other camera lost %v frames: %s", n, cause)
 		}
 	}
-	w.until("the service holds what it held before: "+before, func() bool { return w.holds() == before })
+	w.until(fmt.Sprintf("the service is the same and holds no more than before: %+v", before), func() bool {
+		now := w.holds()
+		return now.pid == before.pid && now.descriptors <= before.descriptors && now.mappings <= before.mappings
+	})
+	t.Logf("before: %+v; after: %+v", before, w.holds())
 	injections(t, w)
 }
 
