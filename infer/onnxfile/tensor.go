@@ -12,9 +12,11 @@ type DataType int32
 // The types that this package writes.
 const (
 	Float32 DataType = 1
+	Uint8   DataType = 2
 	Int32   DataType = 6
 	Int64   DataType = 7
 	Bool    DataType = 9
+	Float16 DataType = 10
 )
 
 // size is that of one element in bytes; 0 for a type that is not known.
@@ -24,8 +26,10 @@ func (t DataType) size() int {
 		return 4
 	case Int64:
 		return 8
-	case Bool:
+	case Bool, Uint8:
 		return 1
+	case Float16:
+		return 2
 	default:
 		return 0
 	}
