@@ -12,6 +12,8 @@ type Config struct {
 	Providers   []string `yaml:"providers"` // in order: tensorrt, cuda, cpu
 	Fallback    string   `yaml:"fallback"`  // fail | cpu
 	Accelerator int      `yaml:"accelerator"`
+	CUDA        CUDA     `yaml:"cuda"`
+	TensorRT    TensorRT `yaml:"tensorrt"`
 	Workers     int      `yaml:"workers"`
 	Threads     int      `yaml:"threads"` // of one session; 0: the best for this machine
 	Spare       bool     `yaml:"spare"`
@@ -95,6 +97,8 @@ func DefaultConfig() Config {
 		Model:      "coco",
 		Providers:  []string{"cpu"},
 		Fallback:   "fail",
+		CUDA:       defaultCUDA(),
+		TensorRT:   defaultTensorRT(),
 		Workers:    1,
 		Preprocess: "host",
 		Unreapable: "degrade",

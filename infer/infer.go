@@ -3,7 +3,10 @@ package infer
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -78,9 +81,24 @@ type Model struct {
 	Thresholds Thresholds `json:"thresholds,omitempty"`
 	Provider   string     `json:"provider"` // the execution provider that runs it: "cpu", "cuda", "tensorrt"
 	Degraded   string     `json:"degraded"` // why a provider that was asked for is not in use; "" where all is as configured
-	Runtime    string     `json:"runtime"`  // ONNX Runtime's version
+	// Nodes counts the optimised graph's nodes by the provider that they run on; what TensorRT makes one engine of is one node. Empty
+	// where ONNX Runtime does not say.
+	Nodes   map[string]int `json:"nodes,omitempty"`
+	Runtime string         `json:"runtime"` // ONNX Runtime's version
 	// LoadTime runs from the order to load the model to the end of its first run, which is the slow one.
 	LoadTime time.Duration `json:"load_time_ns"`
+}
+
+// Placement says how many nodes run where, such as "nodes: 3 on cpu, 263 on cuda"; "" where it is not known.
+func (m Model) Placement() string {
+	var parts []string
+	for _, provider := range slices.Sorted(maps.Keys(m.Nodes)) {
+		parts = append(parts, fmt.Sprintf("%d on %s", m.Nodes[provider], provider))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "nodes: " + strings.Join(parts, ", ")
 }
 
 // Tensor describes one input or output of a model. A dimension of -1 is free.

@@ -23,10 +23,16 @@ func (c Config) Validate(report func(path, problem string)) {
 	oneOf(c.Fallback, "fallback", report, "fail", "cpu")
 	oneOf(c.Unreapable, "unreapable", report, "degrade", "exit")
 	oneOf(c.Preprocess, "preprocess", report, "host", "graph")
-	if c.Preprocess == "graph" {
-		report("preprocess", "preprocessing in the graph is not there yet in this version: use host")
+	if c.Preprocess == "graph" && slices.Contains(c.Providers, "tensorrt") {
+		report("preprocess", "the conversion is put before the model when the first camera opens, which is no time to build an engine: "+
+			"use cuda or host with tensorrt")
 	}
 	between(c.Accelerator, 0, 63, "accelerator", report)
+	below := func(prefix string) func(path, problem string) {
+		return func(path, problem string) { report(prefix+path, problem) }
+	}
+	c.CUDA.validate(below("cuda."))
+	c.TensorRT.validate(below("tensorrt."))
 	between(c.Workers, 1, 16, "workers", report)
 	between(c.Threads, 0, 256, "threads", report)
 	for label, v := range c.Thresholds {

@@ -37,13 +37,13 @@ func modelCommand(env env) *cobra.Command {
 with minisign. The public keys whose bundles are taken lie in ` + keysFolder + ` (*.pub).`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return usageError{errors.New("model needs one of add, list, use, rollback, verify, pack and inspect")}
+			return usageError{errors.New("model needs one of add, list, use, rollback, verify, pack, inspect and build")}
 		},
 	}
 	cmd.PersistentFlags().StringVar(&m.file, "config", "", "configuration file")
 	cmd.PersistentFlags().StringVar(&m.keys, "keys", keysFolder, "folder of public keys")
 	cmd.AddCommand(m.addCommand(), m.listCommand(), m.useCommand(), m.rollbackCommand(), m.verifyCommand(), packCommand(env),
-		m.inspectCommand())
+		m.inspectCommand(), m.buildCommand())
 	return cmd
 }
 

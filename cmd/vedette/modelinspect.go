@@ -96,6 +96,9 @@ func printModel(w io.Writer, model infer.Model) error {
 		fmt.Fprintf(t, "threshold\t%s %g (manifest)\n", label, model.Thresholds[label])
 	}
 	fmt.Fprintf(t, "provider\t%s, ONNX Runtime %s\n", model.Provider, model.Runtime)
+	if placement := model.Placement(); placement != "" {
+		fmt.Fprintf(t, "\t%s\n", placement)
+	}
 	if model.Degraded != "" {
 		fmt.Fprintf(t, "degraded\t%s\n", model.Degraded)
 	}

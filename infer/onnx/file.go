@@ -23,6 +23,7 @@ type File struct {
 	inputs, outputs []ort.InputOutputInfo
 	outline         onnxfile.Outline
 	signature       infer.Signature
+	data            []byte // the model's bytes, where they are not the file's: see Behind
 }
 
 // Read loads ONNX Runtime, unless this process has it already, and looks into the model's file. Each of its errors is one
@@ -148,7 +149,7 @@ func (f *File) outputShapes(inputs []*tensor) (map[string][]int64, error) {
 	for _, info := range f.outputs {
 		shape := slices.Clone([]int64(info.Dimensions))
 		if len(shape) > 0 && shape[0] < 0 {
-			shape[0] = inputs[0].info.Shape[0]
+			shape[0] = f.batch(inputs)
 		}
 		shapes[info.Name] = shape
 		free = free || slices.ContainsFunc(shape, func(d int64) bool { return d < 0 })
@@ -170,7 +171,7 @@ func (f *File) outputShapes(inputs []*tensor) (map[string][]int64, error) {
 		}
 		outNames = append(outNames, info.Name)
 	}
-	session, err := ort.NewDynamicAdvancedSession(f.options.Model, names, outNames, o)
+	session, err := f.newDynamicSession(names, outNames, o)
 	if err != nil {
 		return nil, modelError(f.options.Model, err)
 	}

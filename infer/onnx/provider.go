@@ -3,6 +3,7 @@ package onnx
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -29,11 +30,12 @@ type policy struct {
 	onCPU        bool     // nodes that no accelerator takes may run on the CPU
 	forgiving    bool     // an accelerator that fails is left out
 	device       int
-	memory       int64 // bytes of GPU memory for the CUDA provider; 0: no limit
+	cuda         map[string]string // the provider's options
+	tensorrt     map[string]string
 }
 
 func newPolicy(o Options) (policy, error) {
-	p := policy{device: o.Accelerator, memory: o.GPUMemory}
+	p := policy{device: o.Accelerator, cuda: cudaOptions(o.CUDA), tensorrt: tensorRTOptions(o.TensorRT, o.Engines)}
 	switch o.Fallback {
 	case FallbackFail, "":
 	case FallbackCPU:
@@ -132,6 +134,7 @@ func (p policy) appendTo(o *ort.SessionOptions, name string) error {
 			return err
 		}
 		defer destroy(trt)
+		maps.Copy(settings, p.tensorrt)
 		if err := trt.Update(settings); err != nil {
 			return err
 		}
@@ -142,9 +145,7 @@ func (p policy) appendTo(o *ort.SessionOptions, name string) error {
 		return err
 	}
 	defer destroy(cuda)
-	if p.memory > 0 {
-		settings["gpu_mem_limit"] = strconv.FormatInt(p.memory, 10)
-	}
+	maps.Copy(settings, p.cuda)
 	if err := cuda.Update(settings); err != nil {
 		return err
 	}

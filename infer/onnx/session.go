@@ -19,7 +19,9 @@ type Options struct {
 	Fallback    string   // FallbackFail (or empty) or FallbackCPU
 	Accelerator int      // device number for TensorRT and CUDA
 	Threads     int      // of one run; 0: as many as the process may use (GOMAXPROCS, which knows its cgroup)
-	GPUMemory   int64    // most bytes of GPU memory for CUDA; 0: no limit
+	CUDA        infer.CUDA
+	TensorRT    infer.TensorRT
+	Engines     string // folder of TensorRT's engine and timing cache, for this model alone; empty: none is kept
 }
 
 // Session is a loaded model with memory for its inputs and outputs. It belongs to one goroutine at a time. A process
@@ -32,6 +34,7 @@ type Session struct {
 	library  Candidate
 	provider string
 	degraded string
+	nodes    map[string]int
 }
 
 // Open is Read and File.Open for a model that leaves nothing free but its batch.
@@ -75,11 +78,14 @@ func (s *Session) open(f *File, shapes map[string][]int64) error {
 	s.provider, s.degraded, err = f.policy.session(
 		func() (*ort.SessionOptions, error) { return sessionOptions(threads) },
 		func(options *ort.SessionOptions) error {
-			session, err := ort.NewAdvancedSession(model, inNames, outNames, inValues, outValues, options)
+			nodes, err := counted(func() (err error) {
+				s.session, err = f.newSession(inNames, outNames, inValues, outValues, options)
+				return err
+			})
 			if err != nil {
 				return modelError(model, err)
 			}
-			s.session = session
+			s.nodes = nodes
 			return nil
 		})
 	return err
@@ -96,6 +102,7 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 		o.SetIntraOpNumThreads(threads), o.SetInterOpNumThreads(1),
 		o.SetGraphOptimizationLevel(ort.GraphOptimizationLevelEnableAll),
 		o.SetMemPattern(true),
+		o.SetLogSeverityLevel(ort.LoggingLevelVerbose), // see counted
 		o.AddSessionConfigEntry("session.intra_op.allow_spinning", "0"),
 	); err != nil {
 		destroy(o)
@@ -128,6 +135,10 @@ func (s *Session) Provider() string { return s.provider }
 
 // Degraded says why a provider that was asked for is not in use; "" where all is as configured.
 func (s *Session) Degraded() string { return s.degraded }
+
+// Nodes counts the optimised graph's nodes by the provider that they run on; empty where ONNX Runtime does not say. Nobody may change
+// it.
+func (s *Session) Nodes() map[string]int { return s.nodes }
 
 // RuntimeVersion is ONNX Runtime's version, such as "1.30.0".
 func (s *Session) RuntimeVersion() string { return ort.GetVersion() }

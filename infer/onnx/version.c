@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "placement.h"
+
 // struct OrtApiBase of onnxruntime_c_api.h: part of the stable interface since ONNX Runtime 1.0.
 typedef struct {
   const void *(*GetApi)(uint32_t version);
@@ -23,7 +25,11 @@ static const void *get_api(uint32_t wanted) {
   const api_base *base = library_base();
   const char *dot = strchr(base->GetVersionString(), '.'); // "1.16.3"
   unsigned long minor = dot ? strtoul(dot + 1, NULL, 10) : 0;
-  return base->GetApi(minor > 0 && minor < wanted ? (uint32_t)minor : wanted);
+  const void *api = base->GetApi(minor > 0 && minor < wanted ? (uint32_t)minor : wanted);
+  if (api) {
+    vedette_hear_placements(api);
+  }
+  return api;
 }
 
 static const api_base *get_base(void) {

@@ -82,15 +82,19 @@ func GenerationOf(m Message) uint64 { return m.generation() }
 
 // Load is the parent's first message: what to load.
 type Load struct {
-	Generation  uint64   `json:"-"`
-	Protocol    int      `json:"protocol"`
-	Name        string   `json:"name"` // the model's, as configured
-	ModelPath   string   `json:"model_path"`
-	Runtime     string   `json:"runtime"` // path of libonnxruntime.so; empty: search
-	Providers   []string `json:"providers"`
-	Fallback    string   `json:"fallback"`
-	Accelerator int      `json:"accelerator"`
-	Threads     int      `json:"threads"`
+	Generation  uint64         `json:"-"`
+	Protocol    int            `json:"protocol"`
+	Name        string         `json:"name"` // the model's, as configured
+	ModelPath   string         `json:"model_path"`
+	Runtime     string         `json:"runtime"` // path of libonnxruntime.so; empty: search
+	Providers   []string       `json:"providers"`
+	Fallback    string         `json:"fallback"`
+	Accelerator int            `json:"accelerator"`
+	CUDA        infer.CUDA     `json:"cuda"`
+	TensorRT    infer.TensorRT `json:"tensorrt"`
+	Cache       string         `json:"cache"`      // folder for what takes long to make; empty: none
+	Preprocess  string         `json:"preprocess"` // host | graph
+	Threads     int            `json:"threads"`
 	// Thresholds are the configuration's, which are laid over those of the model's manifest. Low is the least score that the parent
 	// has a use for: what is between it and a label's threshold comes too.
 	Thresholds infer.Thresholds `json:"thresholds"`

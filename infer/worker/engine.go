@@ -25,7 +25,7 @@ import (
 // work loads the model, says Hello, and does the jobs until Shutdown or the end of ctx.
 func (w *worker) work(ctx context.Context, load wire.Load) error {
 	began := wire.Monotonic()
-	e, model, err := newEngine(load, w.log)
+	e, model, err := newEngine(load, w.building, w.log)
 	if err != nil {
 		return w.fault(faultLoad, err)
 	}
@@ -83,6 +83,7 @@ type engine struct {
 	spec    infer.InputSpec
 	decoder decode.Decoder
 	input   input
+	inGraph *inGraph        // nil where frames are converted on the host
 	outputs []decode.Output // the session's memory
 	streams map[uint32]*stream
 
@@ -98,14 +99,14 @@ type stream struct {
 	placement infer.Placement
 }
 
-func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
+func newEngine(load wire.Load, building func(), log *slog.Logger) (*engine, infer.Model, error) {
 	by, err := manifest.ReadBeside(load.ModelPath)
 	if err != nil {
 		return nil, infer.Model{}, err
 	}
 	file, err := onnx.Read(onnx.Options{
 		Runtime: load.Runtime, Model: load.ModelPath, Providers: load.Providers, Fallback: load.Fallback,
-		Accelerator: load.Accelerator, Threads: load.Threads,
+		Accelerator: load.Accelerator, Threads: load.Threads, CUDA: load.CUDA, TensorRT: load.TensorRT,
 	})
 	if err != nil {
 		return nil, infer.Model{}, err
@@ -114,12 +115,19 @@ func newEngine(load wire.Load, log *slog.Logger) (*engine, infer.Model, error) {
 	if err != nil {
 		return nil, infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	s, err := file.Open(family.Shapes(file.Signature(), max(family.Input.Batch, 1)))
+	shapes := family.Shapes(file.Signature(), max(family.Input.Batch, 1))
+	s, done, err := openSession(load, file, shapes, building, log)
 	if err != nil {
 		return nil, infer.Model{}, err
 	}
 	e := &engine{log: log, session: s, run: s.Run, streams: map[uint32]*stream{}}
+	if load.Preprocess == preprocessInGraph {
+		e.inGraph = &inGraph{file: file, path: load.ModelPath, shapes: shapes}
+	}
 	model, err := e.prepare(load, by, family.Input.Batch)
+	if err == nil {
+		err = done()
+	}
 	if err != nil {
 		e.close()
 		return nil, infer.Model{}, err
@@ -140,10 +148,9 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 	}
 	e.spec = family.Input
 	e.input = newInput(s, family)
-	for i := range s.Outputs() {
-		data, shape := s.Output(i)
-		// A model that wants several pictures at a time gets one, and what else there is to see in its outputs is nothing.
-		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/family.Input.Batch], Shape: shape})
+	e.use(s)
+	if e.inGraph != nil {
+		e.inGraph.family = family
 	}
 	for range warmRuns {
 		if err := e.run(); err != nil {
@@ -168,9 +175,19 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 	return infer.Model{
 		Name: load.Name, SHA256: sum, Family: family.Name, Evidence: family.Evidence, Fed: family.Input.String(), Labels: family.Labels,
 		Width: family.Input.Width, Height: family.Input.Height, Inputs: s.Inputs(), Outputs: s.Outputs(),
-		Provider: s.Provider(), Degraded: s.Degraded(), Runtime: s.RuntimeVersion(),
+		Provider: s.Provider(), Degraded: s.Degraded(), Runtime: s.RuntimeVersion(), Nodes: s.Nodes(),
 		Thresholds: family.Thresholds,
 	}, nil
+}
+
+// use makes a session the one that runs.
+func (e *engine) use(s *onnx.Session) {
+	e.session, e.run, e.outputs = s, s.Run, nil
+	for i := range s.Outputs() {
+		data, shape := s.Output(i)
+		// A model that wants several pictures at a time gets one, and what else there is to see in its outputs is nothing.
+		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/e.spec.Batch], Shape: shape})
+	}
 }
 
 func sha256File(path string) (string, error) {
@@ -199,6 +216,13 @@ func (e *engine) open(m *wire.OpenStream, file *os.File) {
 	if err != nil {
 		e.log.Error("stream cannot be opened", "camera", m.Name, "error", err)
 		return
+	}
+	if e.inGraph != nil {
+		if err := e.takeOn(preprocess.Stream{Format: m.Format, Region: m.Region, Turn: m.Turn}); err != nil {
+			pre.Close()
+			e.log.Error("stream cannot be opened", "camera", m.Name, "error", err)
+			return
+		}
 	}
 	view, err := ring.Open(file, m.Geometry)
 	if err != nil {

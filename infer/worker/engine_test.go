@@ -21,7 +21,7 @@ import (
 
 func newTestEngine(t *testing.T) *engine {
 	t.Helper()
-	e, _, err := newEngine(defaultLoad(t), slog.New(slog.DiscardHandler))
+	e, _, err := newEngine(defaultLoad(t), func() {}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestThresholdsOfTheManifestAndOfTheParent(t *testing.T) {
 	for low, found := range map[float32]int{1: 0, 0.8: 0, 0.1: 1} {
 		load := defaultLoad(t)
 		load.ModelPath, load.Low = model, low
-		e, described, err := newEngine(load, slog.New(slog.DiscardHandler))
+		e, described, err := newEngine(load, func() {}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"vedette/infer"
 	"vedette/infer/decode"
@@ -16,20 +17,14 @@ type input struct {
 	bytes    []byte
 	float16s []uint16
 	scratch  []float32 // float16s before they are
+	frame    []byte    // as it is: the model converts it
 
 	last *preprocess.Preprocessor // that filled float32s, padding included
 }
 
 // newInput fills what is the same for every picture, too.
 func newInput(s *onnx.Session, f decode.Family) input {
-	for _, fill := range f.Fill {
-		for mem := s.InputBytes(fill.Input); len(mem) >= 8*len(fill.Values); {
-			for _, v := range fill.Values {
-				binary.NativeEndian.PutUint64(mem, uint64(v))
-				mem = mem[8:]
-			}
-		}
-	}
+	fillFixed(s, f)
 	one := 3 * f.Input.Width * f.Input.Height
 	switch f.Input.Type {
 	case infer.Float16:
@@ -40,9 +35,27 @@ func newInput(s *onnx.Session, f decode.Family) input {
 	return input{float32s: s.InputFloat32s(f.Image)[:one]}
 }
 
+// fillFixed fills the inputs that are no picture.
+func fillFixed(s *onnx.Session, f decode.Family) {
+	for _, fill := range f.Fill {
+		for mem := s.InputBytes(fill.Input); len(mem) >= 8*len(fill.Values); {
+			for _, v := range fill.Values {
+				binary.NativeEndian.PutUint64(mem, uint64(v))
+				mem = mem[8:]
+			}
+		}
+	}
+}
+
 // fill puts a frame into it. The error is the preprocessor's.
 func (in *input) fill(pre *preprocess.Preprocessor, frame []byte) error {
 	switch {
+	case in.frame != nil:
+		if len(frame) < len(in.frame) {
+			return fmt.Errorf("%w: %d bytes of %d", preprocess.ErrDamaged, len(frame), len(in.frame))
+		}
+		copy(in.frame, frame)
+		return nil
 	case in.float32s != nil:
 		run := pre.Run
 		if in.last == pre {

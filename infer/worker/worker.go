@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"vedette/infer/onnx"
 	"vedette/infer/wire"
 )
 
@@ -109,6 +108,9 @@ type job struct {
 	shutdown *wire.Shutdown
 }
 
+// building says that an engine is built from now on, which takes minutes.
+func (w *worker) building() { w.stage.Store(uint32(wire.StageBuilding)) }
+
 func (w *worker) atStage() wire.Stage { return wire.Stage(w.stage.Load()) }
 
 // verdict is what went wrong, without the errors that only say that the talk is over.
@@ -146,9 +148,6 @@ func (w *worker) awaitLoad() (*wire.Load, error) {
 		}
 		w.generation = load.Generation
 		w.stage.Store(uint32(wire.StageLoading))
-		if slices.Contains(load.Providers, onnx.TensorRT) {
-			w.stage.Store(uint32(wire.StageBuilding)) // or reads an engine that was built: nothing tells which
-		}
 		if load.Protocol != wire.ProtocolVersion {
 			return nil, w.fault(faultProtocol, fmt.Errorf("cannot talk: the service speaks protocol %d, this worker %d",
 				load.Protocol, wire.ProtocolVersion))

@@ -26,10 +26,12 @@ type Worker struct {
 	Restarts   uint64 `json:"restarts"`
 	Provider   string `json:"provider,omitempty"` // the execution provider that runs the model
 	Degraded   string `json:"degraded,omitempty"` // why a provider that was asked for is not in use
-	Runtime    string `json:"runtime,omitempty"`  // ONNX Runtime's version
-	Model      *Model `json:"model,omitempty"`
-	LastFault  *Fault `json:"last_fault,omitempty"`
-	PID        int    `json:"pid,omitempty"`
+	// Nodes counts the optimised graph's nodes by the provider that they run on; TensorRT makes one node of many.
+	Nodes     map[string]int `json:"nodes,omitempty"`
+	Runtime   string         `json:"runtime,omitempty"` // ONNX Runtime's version
+	Model     *Model         `json:"model,omitempty"`
+	LastFault *Fault         `json:"last_fault,omitempty"`
+	PID       int            `json:"pid,omitempty"`
 	// Memory is what its cgroup has used; missing where it has none.
 	Memory *Memory `json:"memory,omitempty"`
 }

@@ -235,6 +235,9 @@ func inference(model infer.Model, cfg infer.Config, err error) Check {
 	}
 	c.Found = fmt.Sprintf("%s (%s, %dx%d, %d labels) runs on %s with ONNX Runtime %s",
 		model.Name, model.Family, model.Width, model.Height, len(model.Labels), model.Provider, model.Runtime)
+	if len(model.Nodes) > 0 {
+		c.Found += ": " + model.Placement()
+	}
 	if model.Degraded != "" {
 		c.Verdict, c.Found = Missing, c.Found+"; degraded: "+model.Degraded
 		c.Remedy = fmt.Sprintf("install what the providers %v need; infer.fallback: fail makes it an error", cfg.Providers)

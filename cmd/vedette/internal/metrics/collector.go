@@ -56,7 +56,7 @@ type collector struct {
 	version  string
 	snapshot func() Snapshot
 
-	buildInfo, modelInfo, degraded, clockSynced, temperature *prometheus.Desc
+	buildInfo, modelInfo, modelNodes, degraded, clockSynced, temperature *prometheus.Desc
 
 	cameraState, cameraFrames, cameraDropped, cameraFailures, cameraAge *prometheus.Desc
 
@@ -89,6 +89,7 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 		buildInfo: desc("build_info", "Always 1; the labels tell what runs.", "version", "go_version"),
 		modelInfo: desc("model_info", "Always 1, once a model is loaded; the labels tell which, and on what it runs.",
 			"name", "sha256", "family", "provider", "runtime"),
+		modelNodes: desc("model_nodes", "Nodes of the model's optimised graph, by the execution provider that they run on.", "provider"),
 		degraded: desc("degraded", "Whether a part is not as configured: 1 or 0. The state document says why.",
 			"what"),
 		clockSynced: desc("clock_synced", "Whether the machine's clock is synchronised: 1 or 0."),
@@ -162,7 +163,7 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 // Describe is a prometheus.Collector's.
 func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.buildInfo, c.modelInfo, c.degraded, c.clockSynced, c.temperature,
+		c.buildInfo, c.modelInfo, c.modelNodes, c.degraded, c.clockSynced, c.temperature,
 		c.cameraState, c.cameraFrames, c.cameraDropped, c.cameraFailures, c.cameraAge,
 		c.workerState, c.workerGeneration, c.workerRestarts, c.workerMemory, c.workerActive,
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
@@ -183,6 +184,9 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	o.gauge(c.buildInfo, 1, c.version, runtime.Version())
 	if w := s.State.Worker; w.Model != nil {
 		o.gauge(c.modelInfo, 1, w.Model.Name, w.Model.SHA256, w.Model.Family, w.Provider, w.Runtime)
+		for provider, n := range w.Nodes {
+			o.gauge(c.modelNodes, float64(n), provider)
+		}
 	}
 	o.gauge(c.clockSynced, truth(s.State.Clock == payload.Synced))
 	if t := s.State.Resources.Temperature; t != nil {

@@ -62,7 +62,7 @@ func sample() (Snapshot, *Recorder) {
 		May:  []string{"web", "camera yard", "camera gate", "worker infer-worker"},
 	}
 	s.State.Worker = payload.Worker{
-		Name: "infer-worker", State: string(supervisor.Ready), Generation: 2, Restarts: 1, Provider: "cpu", Runtime: "1.2",
+		Name: "infer-worker", State: string(supervisor.Ready), Generation: 2, Restarts: 1, Provider: "cpu", Runtime: "1.2", Nodes: map[string]int{"cpu": 266},
 		Model: &payload.Model{Name: "coco", SHA256: "ab", Family: "centernet"},
 	}
 	s.State.Workers = []payload.Worker{s.State.Worker}

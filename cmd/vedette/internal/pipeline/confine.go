@@ -58,6 +58,9 @@ func workerPolicy(cfg config.Config, modelPath string) sandbox.Policy {
 	p.Read = append(p.Read, runtimeFiles(cfg.Infer.Runtime, p.Read)...)
 	if accelerated(cfg.Infer) {
 		p.Read = append(p.Read, acceleratorFiles()...)
+		if table := cfg.Infer.TensorRT.Calibration; table != "" {
+			p.Read = append(p.Read, table)
+		}
 		p.Devices = acceleratorDevices()
 	}
 	p.Read = absolute(p.Read)
@@ -67,6 +70,18 @@ func workerPolicy(cfg config.Config, modelPath string) sandbox.Policy {
 
 // cacheFolder is where a worker may keep what takes long to make: TensorRT's engines, CUDA's compiled kernels.
 func cacheFolder(cfg config.Config) string { return filepath.Join(cfg.StateDir, "cache") }
+
+// workerCache is cacheFolder, or "" where a worker has nothing to keep.
+func workerCache(cfg config.Config) string {
+	if !accelerated(cfg.Infer) {
+		return ""
+	}
+	folder, err := filepath.Abs(cacheFolder(cfg))
+	if err != nil { // the folder that this process is in is gone
+		return ""
+	}
+	return folder
+}
 
 func accelerated(cfg infer.Config) bool {
 	return slices.Contains(cfg.Providers, onnx.CUDA) || slices.Contains(cfg.Providers, onnx.TensorRT)

@@ -121,7 +121,7 @@ func workerState(name string, status supervisor.Status, role client.Role, model 
 		Generation: status.Generation, Restarts: status.Restarts, PID: status.PID,
 	}
 	if model != nil {
-		w.Provider, w.Degraded, w.Runtime = model.Provider, model.Degraded, model.Runtime
+		w.Provider, w.Degraded, w.Runtime, w.Nodes = model.Provider, model.Degraded, model.Runtime, model.Nodes
 		w.Model = &payload.Model{Name: model.Name, SHA256: model.SHA256, Family: model.Family}
 	}
 	if status.LastFault != nil {

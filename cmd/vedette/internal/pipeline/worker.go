@@ -281,6 +281,10 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Providers:   cfg.Providers,
 		Fallback:    cfg.Fallback,
 		Accelerator: 0, // childEnvironment leaves the worker but one device, which is number 0 to it
+		CUDA:        cfg.CUDA,
+		TensorRT:    cfg.TensorRT,
+		Cache:       workerCache(o.config),
+		Preprocess:  cfg.Preprocess,
 		Threads:     cfg.Threads,
 		Thresholds:  cfg.Thresholds,
 		Low:         o.config.Track.Low, // what may continue an object
