@@ -46,6 +46,9 @@ func TestDamagedModels(t *testing.T) {
 	}
 	for i := range count {
 		cases <- i
+		if i > 0 && i%500 == 0 { // make nightly shows that it goes on
+			t.Logf("%d of %d", i, count)
+		}
 	}
 	close(cases)
 	workers.Wait()
