@@ -72,7 +72,7 @@ func main() {
 // tell runs rows, prints one line for each, and says whether all are well.
 func tell(ctx context.Context, o options, number int, where string) bool {
 	well, ran := true, 0
-	for _, r := range slices.Concat(hostRows(), guestRows()) {
+	for _, r := range slices.Concat(hostRows(), guestRows(), cameraRows()) {
 		if r.where != where || number != 0 && r.number != number {
 			continue
 		}

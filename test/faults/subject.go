@@ -51,7 +51,8 @@ type subject struct {
 	web      string // host:port
 	mqtt     string // the broker's port
 	broker   *exec.Cmd
-	link     *link // between the service and the broker
+	link     *link  // between the service and the broker
+	stage    *stage // of the row's own cameras
 	messages *messages
 	service  launcher
 }
@@ -69,9 +70,10 @@ type state struct {
 	Worker  worker
 	Workers []worker
 	Cameras map[string]struct {
-		State string
-		FPS   float64
-		Drops map[string]uint64
+		State    string
+		FPS      float64
+		Drops    map[string]uint64
+		Failures map[string]uint64
 	}
 	Outbox struct {
 		Depth, Dropped, Damaged uint64
@@ -104,11 +106,11 @@ func start(ctx context.Context, o options, r row) (s *subject, err error) {
 	if s.dir, err = os.MkdirTemp("", "faults-*"); err != nil {
 		return nil, err
 	}
-	defer func() {
+	defer func(made *subject) { // where start fails, s is nil
 		if err != nil {
-			err = errors.Join(err, s.close())
+			err = errors.Join(err, made.close())
 		}
-	}()
+	}(s)
 	if err := os.Chmod(s.dir, 0o755); err != nil { //nolint:gosec // the unit runs as a user of its own
 		return nil, err
 	}
@@ -129,12 +131,16 @@ func start(ctx context.Context, o options, r row) (s *subject, err error) {
 	if s.link, err = newLink("127.0.0.1:" + s.mqtt); err != nil {
 		return nil, err
 	}
+	if strings.Contains(r.config, "v4l2:") {
+		if s.stage, err = setStage(ctx); err != nil {
+			return nil, fmt.Errorf("cannot make the row's cameras: %w", err)
+		}
+	}
 	text := fmt.Sprintf(`device: test
 mqtt: {brokers: ["tcp://%s"]}
 web: {listen: "%s"}
-cameras:
 %s
-`, s.link.address(), s.web, o.camera()) + strings.ReplaceAll(r.config, "MODEL", o.modelFile)
+`, s.link.address(), s.web, cameras(o, r)) + strings.ReplaceAll(r.config, "MODEL", o.modelFile)
 	if !strings.Contains(text, "model:") {
 		text += "infer: {model: " + o.modelFile + o.patience() + "}\n"
 	}
@@ -148,6 +154,14 @@ cameras:
 		return nil, err
 	}
 	return s, s.service.launch(ctx)
+}
+
+// cameras is the row's own, or one that every row can do with.
+func cameras(o options, r row) string {
+	if strings.Contains(r.config, "cameras:") {
+		return ""
+	}
+	return "cameras:\n" + o.camera()
 }
 
 func copyFile(to, from string) error {
@@ -184,6 +198,9 @@ func (s *subject) close() error {
 	var err error
 	if s.service != nil {
 		err = s.service.stop()
+	}
+	if s.stage != nil {
+		s.stage.strike()
 	}
 	s.stopBroker(syscall.SIGKILL)
 	if s.link != nil {
