@@ -50,23 +50,29 @@ type watched struct {
 // watch starts the service with a configuration, and a subscriber on the host.
 func watch(t *testing.T, m *vm.Machine, config string) *watched {
 	t.Helper()
+	m.Write(t.Context(), configFile, config)
+	w := fromOutside(t, m)
+	m.Succeed(t.Context(), asService("--property=SupplementaryGroups=video", "--unit=vedette", "vedette", "run", "--config", configFile)...)
+	return w
+}
+
+// fromOutside has a subscriber on the host hear all that the guest's service will say.
+func fromOutside(t *testing.T, m *vm.Machine) *watched {
+	t.Helper()
 	ctx := t.Context()
-	m.Write(ctx, configFile, config)
 	m.Write(ctx, "/etc/mosquitto/conf.d/outside.conf", "listener 1883\nallow_anonymous true\n")
 	m.Succeed(ctx, "systemctl", "restart", "mosquitto")
 	_, port, err := net.SplitHostPort(m.Forward(ctx, 1883))
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watched{t, m, mqtttest.Subscribe(t, port, "vedette/guest/#")}
-	m.Succeed(ctx, asService("--property=SupplementaryGroups=video", "--unit=vedette", "vedette", "run", "--config", configFile)...)
 	t.Cleanup(func() {
 		if t.Failed() {
 			journal, err := m.Guest.Journal(context.Background(), "vedette")
 			t.Log(journal, err)
 		}
 	})
-	return w
+	return &watched{t, m, mqtttest.Subscribe(t, port, "vedette/guest/#")}
 }
 
 // until waits for something that emulation may make slow.

@@ -19,7 +19,7 @@ import (
 const Share = "/host"
 
 // A command without a deadline of its own gets this one.
-const commandLimit = 5 * time.Minute
+const commandLimit = 10 * time.Minute
 
 // Options choose a guest.
 type Options struct {
