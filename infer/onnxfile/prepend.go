@@ -75,6 +75,9 @@ func prependTo(model []byte, g Graph) (message, error) {
 			if err != nil {
 				return err
 			}
+			if name == g.Outputs[0].Name && found {
+				return fmt.Errorf("it has two inputs %q", name)
+			}
 			if name == g.Outputs[0].Name {
 				found = true
 				for _, v := range g.Inputs {
