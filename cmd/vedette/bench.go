@@ -65,6 +65,7 @@ does not bound what is measured.`,
 	flags.DurationVar(&o.Block, "block", o.Block, "how long a block is")
 	flags.IntVar(&o.Kills, "kill", o.Kills, "also kill the worker so often, without a spare and with one")
 	flags.IntVar(&o.Viewers, "viewers", o.Viewers, "also measure with so many viewers of the live view")
+	flags.BoolVar(&o.Draw, "draw", false, "draw each of the scene's frames when it is taken, instead of showing some over and over")
 	flags.IntVar(&o.Threads, "threads", o.Threads, "threads of one session; 0: as many as there are processors")
 	flags.IntVar(&o.Workers, "workers", o.Workers, "worker processes")
 	flags.StringVar(&size, "size", size, "size of a frame")
@@ -90,6 +91,9 @@ func rawCommand(env env) *cobra.Command {
 			var err error
 			if o.Scene, err = sceneOf(size, format); err != nil {
 				return usageError{err}
+			}
+			if err = bench.BeLikeWorker(); err != nil {
+				return err
 			}
 			return bench.ServeRaw(cmd.Context(), o, os.Stdin, env.stdout)
 		},

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"vedette/capture"
+	"vedette/capture/scene"
 	"vedette/infer"
 	"vedette/web/live"
 )
@@ -27,6 +28,7 @@ type Options struct {
 	Workers    int
 	Scene      capture.SceneConfig // its rate does not count
 	Camera     capture.Source      // whose frames are shown instead of the scene's; nil: none
+	Draw       bool                // whether each of the scene's frames is drawn when it is taken, as a camera of that source's are
 	Blocks     int
 	Block      time.Duration
 	Viewers    int    // of the live view, in blocks of their own; 0: none
@@ -50,15 +52,23 @@ func (o Options) validate() error {
 		return fmt.Errorf("threads: %d is outside 0 to 256", o.Threads)
 	case o.Workers < 1 || o.Workers > 16:
 		return fmt.Errorf("workers: %d is outside 1 to 16", o.Workers)
+	case o.Draw && o.Camera != nil:
+		return errors.New("draw: a camera's frames are not drawn")
 	}
 	return nil
 }
 
 func (o Options) reel(ctx context.Context) (*reel, error) {
-	if o.Camera == nil {
-		return sceneReel(ctx, o.Scene)
+	if o.Camera != nil {
+		return newReel(ctx, o.Camera)
 	}
-	return newReel(ctx, o.Camera)
+	r, err := sceneReel(ctx, o.Scene)
+	if err == nil && o.Draw {
+		endless := o.Scene
+		endless.Rate = 0
+		r.drawn, err = scene.New(endless)
+	}
+	return r, err
 }
 
 // Run measures.

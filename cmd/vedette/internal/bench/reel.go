@@ -25,6 +25,7 @@ type reel struct {
 	format capture.Format
 	data   []byte // a mapping, for the life of the process
 	frames [][]byte
+	drawn  capture.Source // draws each frame when it is taken, and these are shown instead; nil: none
 
 	step chan struct{} // one frame for each
 	mu   sync.Mutex    // guards free
@@ -120,14 +121,24 @@ func (r *reel) flowing() <-chan struct{} {
 }
 
 // Open is a camera's: it shows the reel from its beginning.
-func (r *reel) Open(context.Context) (capture.Stream, error) { return &showing{reel: r}, nil }
+func (r *reel) Open(ctx context.Context) (capture.Stream, error) {
+	if r.drawn == nil {
+		return &showing{reel: r}, nil
+	}
+	stream, err := r.drawn.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &showing{reel: r, drawn: stream}, nil
+}
 
 func (r *reel) String() string { return "bench" }
 
 // showing is a reel that is shown.
 type showing struct {
-	reel *reel
-	next uint32
+	reel  *reel
+	next  uint32
+	drawn capture.Stream // nil: the reel's frames are shown
 }
 
 func (s *showing) Format() capture.Format { return s.reel.format }
@@ -143,6 +154,9 @@ func (s *showing) Next(ctx context.Context) (*capture.Frame, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	if s.drawn != nil {
+		return s.drawn.Next(ctx)
+	}
 	data := s.reel.frames[s.next%uint32(len(s.reel.frames))]
 	frame := capture.NewFrame(data, s.next, wire.Monotonic(), time.Now(), nil)
 	s.next++
@@ -151,4 +165,9 @@ func (s *showing) Next(ctx context.Context) (*capture.Frame, error) {
 
 func (s *showing) Dropped() map[capture.DropCause]uint64 { return nil }
 
-func (s *showing) Close() error { return nil }
+func (s *showing) Close() error {
+	if s.drawn == nil {
+		return nil
+	}
+	return s.drawn.Close()
+}

@@ -57,6 +57,34 @@ func TestReelShowsTheSceneOverAndOver(t *testing.T) {
 	}
 }
 
+func TestReelIsDrawnAsItIsShown(t *testing.T) {
+	r, err := (Options{Scene: small(), Draw: true}).reel(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := r.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.run()()
+	for i := range uint32(reelFrames + 1) {
+		frame, err := stream.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if frame.Sequence != i {
+			t.Fatalf("frame %d has sequence %d", i, frame.Sequence)
+		}
+		if i == reelFrames && bytes.Equal(frame.Data, r.frames[0]) {
+			t.Error("after as many frames as are kept comes the first one again")
+		}
+		frame.Release()
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestReelWaits(t *testing.T) {
 	r, err := sceneReel(t.Context(), small())
 	if err != nil {

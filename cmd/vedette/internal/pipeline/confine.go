@@ -21,10 +21,10 @@ const (
 	workerOpenFiles = 1024
 	// workerOOMScore lets the kernel end a worker, which comes back, before anything that the machine cannot spare.
 	workerOOMScore = 500
-	// workerTimerSlack keeps Go's monitor thread off the model's processors: while native code runs it would wake every 20 µs,
+	// WorkerTimerSlack keeps Go's monitor thread off the model's processors: while native code runs it would wake every 20 µs,
 	// and each time take a processor from a thread for which the session's others wait spinning. Nothing in a worker is timed more
 	// finely. On two processors it was 3 ms of CPU time a frame (docs/PERFORMANCE.md).
-	workerTimerSlack = 5 * time.Millisecond
+	WorkerTimerSlack = 5 * time.Millisecond
 )
 
 // confined gives the arguments that make this program confine itself by the policy in a descriptor and become argv.
@@ -53,7 +53,7 @@ func workerPolicy(cfg config.Config, modelPath string) sandbox.Policy {
 		Keep:       []int{ControlFD},
 		OpenFiles:  workerOpenFiles,
 		OOMScore:   workerOOMScore,
-		TimerSlack: workerTimerSlack,
+		TimerSlack: WorkerTimerSlack,
 	}
 	p.Read = append(p.Read, runtimeFiles(cfg.Infer.Runtime, p.Read)...)
 	if accelerated(cfg.Infer) {
