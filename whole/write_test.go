@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -64,5 +65,30 @@ func TestAFailureLeavesWhatWasThere(t *testing.T) {
 	}
 	if err := Write(filepath.Join(dir, "none", "file"), 0o600, nil); err == nil {
 		t.Error("it is written into a folder that is not there")
+	}
+}
+
+// A command that root runs must not lock the service out of its own file.
+func TestWhatRootWritesIsTheFoldersOwners(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("skipped: root alone gives files away")
+	}
+	const nobody = 65534
+	dir := t.TempDir()
+	path := filepath.Join(dir, "overrides.yaml")
+	for _, owner := range []int{nobody, 0} {
+		if err := os.Chown(dir, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(path, 0o600, nil); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := info.Sys().(*syscall.Stat_t); int(has.Uid) != owner || int(has.Gid) != owner || info.Mode() != 0o600 {
+			t.Errorf("in a folder of %d it belongs to %d:%d with %v", owner, has.Uid, has.Gid, info.Mode())
+		}
 	}
 }

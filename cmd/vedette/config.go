@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -107,4 +108,16 @@ func configLayers(file string) ([]string, error) {
 		layers = append(layers, overrides)
 	}
 	return layers, nil
+}
+
+// overrideConfig changes the overrides in the state directory, over the other layers.
+func overrideConfig(file, stateDir string, change func(config.Overrides) error, agree func(config.Config) error,
+) (config.Config, func() error, error) {
+	layers, err := configLayers(file)
+	if err != nil {
+		return config.Config{}, nil, err
+	}
+	overrides := filepath.Join(stateDir, config.OverridesFile)
+	layers = slices.DeleteFunc(layers, func(path string) bool { return path == overrides })
+	return config.Override(overrides, layers, change, agree)
 }

@@ -128,7 +128,9 @@ func (m *models) useCommand() *cobra.Command {
 		Use:   "use NAME[@VERSION]",
 		Short: "Switch to an installed model, on trial",
 		Long: `Switch to an installed model: the highest version, or the one named. It is tried first, in a worker of its own and with the bundle's
-own pictures. Then it is on trial for two minutes: if workers fail with it, the one before comes back by itself.`,
+own pictures. Then it is on trial for two minutes: if workers fail with it, the one before comes back by itself.
+
+Where infer.model is another model, ` + config.OverridesFile + ` in the state directory names the new one from then on.`,
 		Args: exactly("NAME[@VERSION]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, version, err := parseChoice(args[0])
@@ -139,7 +141,7 @@ own pictures. Then it is on trial for two minutes: if workers fail with it, the 
 			if err != nil {
 				return err
 			}
-			chosen, err := models.Find(name, version)
+			chosen, err := pipeline.FindModel(cfg.StateDir, name, version)
 			if err != nil {
 				return err
 			}
@@ -150,7 +152,7 @@ own pictures. Then it is on trial for two minutes: if workers fail with it, the 
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(m.stdout, "model %s version %d is in use\n", name, chosen.Version)
+			_, err = fmt.Fprintf(m.stdout, "%s is in use\n", pipeline.Titled(chosen))
 			return err
 		},
 	}
@@ -158,31 +160,45 @@ own pictures. Then it is on trial for two minutes: if workers fail with it, the 
 
 // useOffline switches while no service runs: it takes the model, on trial, when it starts.
 func (m *models) useOffline(ctx context.Context, cfg config.Config, models store.Store, chosen store.Installed) error {
-	policy, err := m.policy(cfg)
-	if err != nil {
-		return err
-	}
-	if err := policy.Check(chosen.Manifest); err != nil {
-		return fmt.Errorf("model %s version %d is not used: %w", chosen.Name, chosen.Version, err)
-	}
-	if err := models.Verify(chosen); err != nil {
-		return err
-	}
 	configured := cfg.Infer.Model
-	cfg.Infer.Model = chosen.Model()
+	if err := m.tryOffline(ctx, cfg, models, chosen); err != nil {
+		return fmt.Errorf("%s is not used: %w", pipeline.Titled(chosen), err)
+	}
+	fmt.Fprintf(m.stderr, "the service does not run: it takes the model when it starts\n")
+	if configured == chosen.Name {
+		return models.Use(chosen, store.Origin{})
+	}
+	from := store.Origin{Model: configured}
+	_, _, err := overrideConfig(m.file, cfg.StateDir, func(o config.Overrides) error {
+		from.Override = o.SetModel(chosen.Name)
+		return nil
+	}, func(config.Config) error { return models.Use(chosen, from) })
+	return err
+}
+
+func (m *models) tryOffline(ctx context.Context, cfg config.Config, models store.Store, chosen store.Installed) error {
+	cfg.Infer.Model = chosen.Name
+	if chosen.ID != "" {
+		policy, err := m.policy(cfg)
+		if err != nil {
+			return err
+		}
+		if err := policy.Check(chosen.Manifest); err != nil {
+			return err
+		}
+		if err := models.Verify(chosen); err != nil {
+			return err
+		}
+		cfg.Infer.Model = chosen.Model()
+	}
 	cfg = pipeline.ForSelfTest(cfg)
-	_, err = pipeline.SelfTest(ctx, chosen, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
+	_, err := pipeline.SelfTest(ctx, chosen, func(ctx context.Context, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
 		return probe(ctx, cfg, pictures)
 	})
 	if err != nil {
-		return fmt.Errorf("model %s version %d is not used: it was tried and does not work: %w", chosen.Name, chosen.Version, err)
+		return fmt.Errorf("it was tried and does not work: %w", err)
 	}
-	if configured == chosen.Name {
-		fmt.Fprintf(m.stderr, "the service does not run: it takes the model when it starts\n")
-	} else {
-		fmt.Fprintf(m.stderr, "the service does not run, and it would run model %s: set infer.model to %s\n", configured, chosen.Name)
-	}
-	return models.Use(chosen)
+	return nil
 }
 
 func probe(ctx context.Context, cfg config.Config, pictures [][]byte) (infer.Model, [][]infer.Detection, error) {
@@ -197,27 +213,59 @@ func (m *models) rollbackCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback NAME",
 		Short: "Go back to the version that was in use before",
-		Args:  exactly("NAME"),
+		Long: `Go back to the version that was in use before. While a switch from another model is on trial, that model comes back, and the configuration
+is as it was.`,
+		Args: exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, models, err := m.open()
+			cfg, models, err := m.open()
 			if err != nil {
 				return err
 			}
 			err = control.Dial(control.Path(os.Getenv)).RollbackModel(cmd.Context(), args[0])
 			if errors.Is(err, control.ErrNotRunning) {
-				_, err = models.Rollback(args[0])
+				err = m.rollBackOffline(cfg, models, args[0])
 			}
 			if err != nil {
 				return err
 			}
-			now, err := models.Current(args[0])
+			name := args[0]
+			if cfg.Infer.Model == name { // it may have gone back to another name
+				if cfg, _, err = m.open(); err != nil {
+					return err
+				}
+				name = cfg.Infer.Model
+			}
+			now, err := models.Current(name)
+			if errors.Is(err, store.ErrNoneInUse) {
+				now, err = store.Installed{Name: name}, nil
+			}
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(m.stdout, "model %s version %d is in use\n", now.Name, now.Version)
+			_, err = fmt.Fprintf(m.stdout, "%s is in use\n", pipeline.Titled(now))
 			return err
 		},
 	}
+}
+
+// rollBackOffline goes back while no service runs: to what was configured before, where the switch from there is on trial.
+func (m *models) rollBackOffline(cfg config.Config, models store.Store, name string) error {
+	trial, ok, err := models.Trial()
+	if err != nil {
+		return err
+	}
+	if !ok || trial.Name != name || trial.Origin.Model == "" || cfg.Infer.Model != name {
+		_, err := models.Rollback(name)
+		return err
+	}
+	_, _, err = overrideConfig(m.file, cfg.StateDir, func(o config.Overrides) error {
+		o.SetModel(trial.Override)
+		return nil
+	}, func(config.Config) error { return nil })
+	if err != nil {
+		return err
+	}
+	return models.Abandon(trial)
 }
 
 func (m *models) verifyCommand() *cobra.Command {

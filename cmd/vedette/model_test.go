@@ -192,3 +192,108 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 	ask("version 6 is in use", 0, "rollback", "tiny") // the operator's word is the last
 	s.await(t, "state", runs(six))
 }
+
+// switching is a service that runs a model by its path, and can switch to another.
+type switching struct {
+	*service
+	w          workshop
+	configured string // the model's path
+}
+
+func startSwitching(t *testing.T) switching {
+	w := newWorkshop(t)
+	configured := w.model(t, 64)
+	s := startService(t, "  - {name: yard, rate: 5, source: {scene: {size: 320x240, rate: 10}}}\ninfer: {model: "+configured+"}\n")
+	return switching{s, w, configured}
+}
+
+// model asks the command line about models.
+func (s switching) model(t *testing.T, want string, code int, args ...string) {
+	t.Helper()
+	out, errs, got := s.ask(t, append([]string{"model", "--config", s.config, "--keys", s.w.keys}, args...)...)
+	if got != code || !strings.Contains(out+errs, want) {
+		t.Errorf("model %v: exit code %d, says %q %q, want %d and %q\n%s", args, got, out, errs, code, want, s.log)
+	}
+}
+
+// runs waits until a model runs, and the state says more.
+func (s switching) runs(t *testing.T, path, more string) {
+	t.Helper()
+	sum := fileSum(t, path)
+	s.await(t, "state", func(text string) bool {
+		return strings.Contains(text, sum) && strings.Contains(text, `"state":"ready"`) && strings.Contains(text, more)
+	})
+}
+
+// overrides is what overrides.yaml says.
+func (s switching) overrides(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.stateDir, "overrides.yaml"))
+	if err != nil {
+		t.Error(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
+// A switch to a model of another name, while the service runs: overrides.yaml names it from then on. Where workers fail with it the
+// service goes back to the model that the configuration names, and its word is again the only one.
+func TestAModelOfAnotherNameIsSwitchedToAndRolledBack(t *testing.T) {
+	s := startSwitching(t)
+	tiny := s.w.model(t, 96)
+	s.runs(t, s.configured, "")
+
+	junk := filepath.Join(s.w.dir, "junk.onnx")
+	write(t, junk, []byte("no model at all"))
+	s.model(t, "version 1 is installed", 0, "add", s.w.pack(t, 1, junk))
+	s.model(t, "it was tried and does not work", 1, "use", "tiny")
+	if _, err := os.Stat(filepath.Join(s.stateDir, "overrides.yaml")); err == nil {
+		t.Errorf("a model that was refused is configured: %s", s.overrides(t))
+	}
+
+	s.model(t, "version 2 is installed", 0, "add", s.w.pack(t, 2, tiny, "--picture", s.w.picture))
+	s.model(t, "model tiny version 2 is in use", 0, "use", "tiny")
+	s.runs(t, tiny, "")
+	if got := s.overrides(t); got != "infer:\n  model: tiny" {
+		t.Errorf("the overrides are %q", got)
+	}
+	s.model(t, "model "+s.configured+" is in use", 0, "rollback", "tiny")
+	s.runs(t, s.configured, "")
+
+	s.model(t, "model tiny version 2 is in use", 0, "use", "tiny")
+	for range 3 {
+		s.runs(t, tiny, "")
+		if err := syscall.Kill(s.state(t).Worker.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		s.await(t, "faults", anything)
+	}
+	s.runs(t, s.configured, "tiny version 2 was rolled back")
+	if got := s.overrides(t); got != "{}" {
+		t.Errorf("the overrides are %q after a rollback", got)
+	}
+}
+
+// A switch that takes the whole service down with it is undone when it was started often enough, as systemd starts it.
+func TestAModelOfAnotherNameThatEndsTheServiceIsUndone(t *testing.T) {
+	s := startSwitching(t)
+	tiny := s.w.model(t, 96)
+	s.runs(t, s.configured, "")
+	s.model(t, "version 2 is installed", 0, "add", s.w.pack(t, 2, tiny))
+	s.model(t, "model tiny version 2 is in use", 0, "use", "tiny")
+	s.runs(t, tiny, "")
+	for range 4 {
+		if err := s.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = s.cmd.Wait() // it was killed
+		s.cancel()
+		s.start(t)
+		s.await(t, "state", func(text string) bool {
+			return strings.Contains(text, `"generation":1,`) && strings.Contains(text, `"state":"ready"`)
+		})
+	}
+	s.runs(t, s.configured, "the service was started 3 times with it")
+	if got := s.overrides(t); got != "{}" {
+		t.Errorf("the overrides are %q after the fourth start", got)
+	}
+}

@@ -28,10 +28,15 @@ func TestAddHoldsAFileToItsHash(t *testing.T) {
 	if text, code := add(strings.ToUpper(fileSum(t, model))); code != 0 {
 		t.Errorf("its own hash in capitals: exit code %d, %s", code, text)
 	}
-	_, errs, code := said(t, "model", "--config", config, "use", "tiny")
-	if code != 0 || !strings.Contains(errs, "it would run model coco: set infer.model to tiny") {
-		t.Errorf("using what is not configured: exit code %d, %s", code, errs)
+	in := func(what string, args ...string) {
+		t.Helper()
+		out, errs, code := said(t, append([]string{"model", "--config", config}, args...)...)
+		if shown, _, _ := said(t, "config", "show", config); code != 0 || !strings.Contains(out, "model "+what) || !strings.Contains(shown, "model: "+strings.Fields(what)[0]+" ") {
+			t.Errorf("%v: exit code %d, %s%s, and the configuration is\n%s", args, code, out, errs, shown)
+		}
 	}
+	in("tiny version 1 is in use", "use", "tiny") // the configuration is silent, which means coco
+	in("coco is in use", "rollback", "tiny")
 }
 
 func TestAPlainModelIsCalledAsItsURLSays(t *testing.T) {

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -112,39 +110,14 @@ type running struct {
 	file     string
 	stateDir string
 	notifier *notify.Notifier
-
-	overriding sync.Mutex // held over a whole change of the configuration: only another change waits for it
 }
 
-// Reload reads the configuration anew; never overrides that are about to be refused.
-func (r *running) Reload(ctx context.Context) error {
-	r.overriding.Lock()
-	defer r.overriding.Unlock()
-	cfg, err := loadConfig(r.file)
-	if err != nil {
-		return err
-	}
-	return r.Pipeline.Reload(ctx, cfg)
-}
+// Read reads the configuration.
+func (r *running) Read() (config.Config, error) { return loadConfig(r.file) }
 
-// Override changes what overrides.yaml says, and takes the result. Where it cannot be taken, the file is as it was.
-func (r *running) Override(ctx context.Context, change func(config.Overrides) error) error {
-	r.overriding.Lock()
-	defer r.overriding.Unlock()
-	layers, err := configLayers(r.file)
-	if err != nil {
-		return err
-	}
-	overrides := filepath.Join(r.stateDir, config.OverridesFile)
-	layers = slices.DeleteFunc(layers, func(path string) bool { return path == overrides })
-	cfg, undo, err := config.Override(overrides, layers, change)
-	if err != nil {
-		return err
-	}
-	if err := r.Pipeline.Reload(ctx, cfg); err != nil {
-		return errors.Join(err, undo())
-	}
-	return nil
+// Override changes what overrides.yaml says.
+func (r *running) Override(change func(config.Overrides) error, agree func(config.Config) error) (config.Config, func() error, error) {
+	return overrideConfig(r.file, r.stateDir, change, agree)
 }
 
 // run runs the service with its control socket, and reloads at SIGHUP.

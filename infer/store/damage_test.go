@@ -29,7 +29,7 @@ func TestDamageToTheOneInUseLeavesTheWayBack(t *testing.T) {
 			var last Installed
 			for version := range uint64(2) {
 				last = mustAdd(t, s, key.pack(t, version+1, "old", nil), key.policy())
-				if err := s.Use(last); err != nil {
+				if err := s.Use(last, Origin{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -54,7 +54,7 @@ func TestDamageToTheOneInUseLeavesTheWayBack(t *testing.T) {
 			if err := s.Verify(again); err != nil || again.Version != 2 {
 				t.Errorf("installed again: %+v, %v", again, err)
 			}
-			if err := s.Use(again); err != nil {
+			if err := s.Use(again, Origin{}); err != nil {
 				t.Error(err)
 			}
 			if now, err := s.Current("yard"); err != nil || now.Version != 2 {
@@ -129,7 +129,7 @@ func TestRootGivesTheModelsAwayAndNothingElse(t *testing.T) {
 	}
 	key, s := newSigner(t), New(filepath.Join(state, "models"))
 	i := mustAdd(t, s, key.pack(t, 1, "one", nil), key.policy())
-	if err := s.Use(i); err != nil {
+	if err := s.Use(i, Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range []string{s.root, i.Folder, i.Model(), filepath.Join(s.root, "yard", current), filepath.Join(s.root, trialFile)} {

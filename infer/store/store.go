@@ -290,6 +290,9 @@ func (s Store) target(name, link string) (id string, err error) {
 	return id, nil
 }
 
+// ErrNotInstalled says that there is no bundle of a name.
+var ErrNotInstalled = errors.New("no bundle is installed of model")
+
 // Find gives an installed bundle: of that version, or the highest where version is 0.
 func (s Store) Find(name string, version uint64) (Installed, error) {
 	if err := bundle.ValidateName(name); err != nil {
@@ -300,7 +303,7 @@ func (s Store) Find(name string, version uint64) (Installed, error) {
 		return Installed{}, err
 	}
 	if len(all) == 0 {
-		return Installed{}, fmt.Errorf("no model %s is installed: see 'vedette model list'", name)
+		return Installed{}, fmt.Errorf("%w %s: see 'vedette model list'", ErrNotInstalled, name)
 	}
 	highest := all[len(all)-1]
 	if highest.Damaged != "" {

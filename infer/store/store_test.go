@@ -115,11 +115,11 @@ func TestInstallUseRollBack(t *testing.T) {
 	if _, err := s.Current("yard"); !errors.Is(err, ErrNoneInUse) {
 		t.Error("what is installed is in use already")
 	}
-	if err := s.Use(one); err != nil {
+	if err := s.Use(one, Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	two := mustAdd(t, s, key.pack(t, 2, "two", nil), key.policy())
-	if err := s.Use(two); err != nil {
+	if err := s.Use(two, Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	now, err := s.Current("yard")
@@ -147,11 +147,63 @@ func TestInstallUseRollBack(t *testing.T) {
 	}
 }
 
+// A switch from another name that is undone leaves the versions of its own name as they were.
+func TestASwitchFromAnotherNameIsUndone(t *testing.T) {
+	key, s := newSigner(t), New(filepath.Join(t.TempDir(), "models"))
+	one, two := mustAdd(t, s, key.pack(t, 1, "one", nil), key.policy()), mustAdd(t, s, key.pack(t, 2, "two", nil), key.policy())
+	three, from := mustAdd(t, s, key.pack(t, 3, "three", nil), key.policy()), Origin{Model: "coco", Override: "coco"}
+	versions := func() (all [2]uint64) {
+		t.Helper()
+		for i, of := range []func(string) (Installed, error){s.Current, s.Previous} {
+			if now, err := of("yard"); err == nil {
+				all[i] = now.Version
+			} else if !errors.Is(err, ErrNoneInUse) {
+				t.Fatal(err)
+			}
+		}
+		return all
+	}
+	try := func(i Installed, during, after [2]uint64) {
+		t.Helper()
+		if err := s.Use(i, from); err != nil {
+			t.Fatal(err)
+		}
+		trial, ok, err := s.Trial()
+		if err != nil || !ok || trial.Origin != from || trial.ID != i.ID || versions() != during {
+			t.Errorf("on trial is %+v, %v, with %v, want %v", trial, err, versions(), during)
+		}
+		if err := s.Abandon(trial); err != nil || versions() != after {
+			t.Errorf("undone: %v, %v, want %v", versions(), err, after)
+		}
+		if _, ok, err := s.Trial(); ok || err != nil {
+			t.Errorf("still on trial: %v, %v", ok, err)
+		}
+	}
+	try(one, [2]uint64{1, 0}, [2]uint64{})
+	for _, i := range []Installed{one, two} {
+		if err := s.Use(i, Origin{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	try(three, [2]uint64{3, 2}, [2]uint64{2, 1})
+	try(two, [2]uint64{2, 1}, [2]uint64{2, 1}) // it was in use already when the name was last
+	if err := s.Use(Installed{Name: "coco"}, Origin{Model: "yard"}); err != nil {
+		t.Fatal(err)
+	}
+	trial, ok, err := s.Trial()
+	if err != nil || !ok || trial.Name != "coco" || trial.ID != "" {
+		t.Errorf("a model that is no bundle is not on trial: %+v, %v", trial, err)
+	}
+	if err := s.Abandon(trial); err != nil {
+		t.Error(err)
+	}
+}
+
 // A switch that takes the service down with it is undone after a few starts, whoever remembers it.
 func TestTrialCountsStarts(t *testing.T) {
 	key, root := newSigner(t), filepath.Join(t.TempDir(), "models")
 	s := New(root)
-	if err := s.Use(mustAdd(t, s, key.pack(t, 1, "one", nil), key.policy())); err != nil {
+	if err := s.Use(mustAdd(t, s, key.pack(t, 1, "one", nil), key.policy()), Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	for start := 1; start <= MaxStarts+1; start++ {
@@ -177,7 +229,7 @@ func TestRoomIsMadeOfWhatNobodyNeeds(t *testing.T) {
 	for version := uint64(1); version <= 4; version++ {
 		i := mustAdd(t, s, key.pack(t, version, model+string(rune('0'+version)), nil), p)
 		if version <= 2 {
-			if err := s.Use(i); err != nil {
+			if err := s.Use(i, Origin{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -382,7 +434,7 @@ func TestHostileBundlesAreRefused(t *testing.T) {
 		i := mustAdd(t, s, key.pack(t, version+1, "old", nil), p)
 		p.Bound += i.Size // there is room for a fourth once the first, which is not in use, has gone
 		if version > 0 {
-			if err := s.Use(i); err != nil {
+			if err := s.Use(i, Origin{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -444,7 +496,7 @@ func tree(t *testing.T, root string) string {
 func TestWhatWasChangedInTheStoreIsNotUsed(t *testing.T) {
 	key, s := newSigner(t), New(filepath.Join(t.TempDir(), "models"))
 	i := mustAdd(t, s, key.pack(t, 1, "one", nil), key.policy())
-	if err := s.Use(i); err != nil {
+	if err := s.Use(i, Origin{}); err != nil {
 		t.Fatal(err)
 	}
 	put(t, i.Model(), []byte("two"))

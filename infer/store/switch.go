@@ -22,6 +22,16 @@ type Trial struct {
 	ID      string `json:"id"` // of the new one
 	Version uint64 `json:"version"`
 	Starts  int    `json:"starts"` // of the service since the switch
+	Origin
+	// Which bundles of this name were in use, and the way back, before a switch from another name; "": none.
+	Current  string `json:"was_current,omitempty"`
+	Previous string `json:"was_previous,omitempty"`
+}
+
+// Origin is what a switch leads away from, where that is another name.
+type Origin struct {
+	Model    string `json:"from,omitempty"`          // what infer.model was; "": the switch is one between versions
+	Override string `json:"from_override,omitempty"` // what the overrides had of it; "": nothing
 }
 
 const trialFile = "trial.json"
@@ -29,8 +39,9 @@ const trialFile = "trial.json"
 // MaxStarts is how often a service may start on trial: the first start is the switch itself, a second may be a power cut.
 const MaxStarts = 3
 
-// Use makes a bundle the one in use, on trial; the one that was becomes the previous one.
-func (s Store) Use(i Installed) error {
+// Use makes a bundle the one in use of its name, on trial; the one that was becomes the previous one. A model without an ID is no
+// bundle: it is on trial alone. Where the name is another one than ran, that is the caller's to change afterwards.
+func (s Store) Use(i Installed, from Origin) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
@@ -40,8 +51,18 @@ func (s Store) Use(i Installed) error {
 	if err != nil {
 		return err
 	}
-	if before == i.ID {
+	if before == i.ID && from.Model == "" {
 		return nil
+	}
+	trial := Trial{Name: i.Name, ID: i.ID, Version: i.Version, Origin: from}
+	if from.Model != "" {
+		trial.Current = before
+		if trial.Previous, err = s.target(i.Name, previous); err != nil {
+			return err
+		}
+	}
+	if before == i.ID {
+		return s.setTrial(trial)
 	}
 	// One that is damaged is no way back: the one before it stays that.
 	if _, err := s.installed(i.Name, before); before != "" && err == nil {
@@ -49,7 +70,7 @@ func (s Store) Use(i Installed) error {
 			return err
 		}
 	}
-	if err := s.setTrial(Trial{Name: i.Name, ID: i.ID, Version: i.Version}); err != nil {
+	if err := s.setTrial(trial); err != nil {
 		return err
 	}
 	return errors.Join(s.link(i.Name, current, i.ID), s.own(i.Name))
@@ -60,7 +81,7 @@ func (s Store) Rollback(name string) (Installed, error) {
 	return s.goBack(name, "")
 }
 
-// Undo is Rollback of a switch, where nothing else was switched to meanwhile.
+// Undo is Rollback of a switch between versions, where nothing else was switched to meanwhile.
 func (s Store) Undo(trial Trial) (Installed, error) { return s.goBack(trial.Name, trial.ID) }
 
 // goBack wants the bundle in use to be from, if that is not empty. What is in use may be damaged, or gone: that is when a way back is
@@ -73,7 +94,7 @@ func (s Store) goBack(name, from string) (Installed, error) {
 	defer unlock()
 	before, err := s.Previous(name)
 	if errors.Is(err, ErrNoneInUse) {
-		return Installed{}, fmt.Errorf("model %s has no previous version to go back to", name)
+		return Installed{}, fmt.Errorf("model %s has no previous version to go back to: switch to another one (vedette model list, vedette model use)", name)
 	}
 	if err != nil {
 		return Installed{}, err
@@ -97,6 +118,28 @@ func (s Store) goBack(name, from string) (Installed, error) {
 		return Installed{}, err
 	}
 	return s.Current(name)
+}
+
+// Abandon undoes what a switch from another name has done here: which bundles of its name are in use is as it was before.
+func (s Store) Abandon(trial Trial) error {
+	unlock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	now, err := s.target(trial.Name, current)
+	if err != nil {
+		return err
+	}
+	if now == trial.ID && trial.Current != trial.ID {
+		if err := errors.Join(s.link(trial.Name, current, trial.Current), s.link(trial.Name, previous, trial.Previous), s.own(trial.Name)); err != nil {
+			return err
+		}
+	}
+	if on, ok, err := s.Trial(); err != nil || !ok || on.Name != trial.Name || on.ID != trial.ID {
+		return err
+	}
+	return s.EndTrial()
 }
 
 // Trial gives the switch that is on trial; ok tells whether there is one.
@@ -143,9 +186,15 @@ func (s Store) setTrial(trial Trial) error {
 	return errors.Join(whole.Write(path, 0o644, append(text, '\n')), s.own(trialFile))
 }
 
-// link points a link of a name's folder somewhere else, in one step.
+// link points a link of a name's folder somewhere else, in one step; without an id it is taken away.
 func (s Store) link(name, link, id string) error {
 	path := filepath.Join(s.home(name), link)
+	if id == "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cannot switch model %s: %w", name, err)
+		}
+		return whole.SyncFolder(s.home(name))
+	}
 	temporary := path + ".new"
 	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot switch model %s: %w", name, err)

@@ -31,6 +31,20 @@ func (o Overrides) Section(keys ...string) map[string]any {
 	return section
 }
 
+// SetModel makes a model the one that infer.model names, and gives what was there; "" stands for nothing.
+func (o Overrides) SetModel(name string) (was string) {
+	infer := o.Section("infer")
+	was, _ = infer["model"].(string)
+	infer["model"] = name
+	if name == "" {
+		delete(infer, "model")
+	}
+	if len(infer) == 0 {
+		delete(o, "infer")
+	}
+	return was
+}
+
 // Camera gives what is changed of a camera; it is made where it is not there.
 func (o Overrides) Camera(name string) map[string]any {
 	list, _ := o["cameras"].([]any)
@@ -45,9 +59,9 @@ func (o Overrides) Camera(name string) map[string]any {
 }
 
 // Override changes overrides.yaml, which is path, over the layers below it: whole or not at all. A change that does not make a
-// valid configuration is refused, and nothing is written. It gives the configuration that holds with it; undo puts back what was
-// there. One change at a time is the caller's to see to.
-func Override(path string, below []string, change func(Overrides) error) (config Config, undo func() error, err error) {
+// valid configuration is refused, and so is one whose result agree gives an error for; then nothing is written. It gives the
+// configuration that holds with it; undo puts back what was there. One change at a time is the caller's to see to.
+func Override(path string, below []string, change func(Overrides) error, agree func(Config) error) (config Config, undo func() error, err error) {
 	before, err := readBounded(path)
 	missing := errors.Is(err, os.ErrNotExist)
 	if err != nil && !missing {
@@ -73,6 +87,9 @@ func Override(path string, below []string, change func(Overrides) error) (config
 	}
 	config = Default()
 	if err := config.apply(append(layers, layer{path, text})); err != nil {
+		return Config{}, nil, err
+	}
+	if err := agree(config); err != nil {
 		return Config{}, nil, err
 	}
 	if err := whole.Write(path, 0o600, text); err != nil {

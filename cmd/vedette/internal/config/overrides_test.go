@@ -1,10 +1,14 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/google/go-cmp/cmp"
 )
 
 const operator = `
@@ -73,6 +77,8 @@ func TestAThresholdOfOneLabelLeavesTheOthers(t *testing.T) {
 	}
 }
 
+func agreed(Config) error { return nil }
+
 func TestOverrideIsWholeOrNotAtAll(t *testing.T) {
 	paths := overridden(t, "")
 	if err := os.Remove(paths[1]); err != nil {
@@ -81,13 +87,17 @@ func TestOverrideIsWholeOrNotAtAll(t *testing.T) {
 	disable := func(disabled any) func(Overrides) error {
 		return func(o Overrides) error { o.Camera("gate")["disabled"] = disabled; return nil }
 	}
-	got, _, err := Override(paths[1], paths[:1], disable(true))
+	got, _, err := Override(paths[1], paths[:1], disable(true), agreed)
 	if err != nil || !got.Cameras[1].Disabled {
 		t.Fatalf("%v %+v", err, got.Cameras)
 	}
 	first, _ := os.ReadFile(paths[1])
-	if _, _, err := Override(paths[1], paths[:1], disable("perhaps")); err == nil {
+	if _, _, err := Override(paths[1], paths[:1], disable("perhaps"), agreed); err == nil {
 		t.Error("a word is taken for a truth")
+	}
+	objection := errors.New("the model does not load")
+	if _, _, err := Override(paths[1], paths[:1], disable(false), func(Config) error { return objection }); !errors.Is(err, objection) {
+		t.Errorf("what is objected to: %v", err)
 	}
 	if now, _ := os.ReadFile(paths[1]); string(now) != string(first) {
 		t.Errorf("what was refused is written: %s", now)
@@ -95,7 +105,7 @@ func TestOverrideIsWholeOrNotAtAll(t *testing.T) {
 	_, undo, err := Override(paths[1], paths[:1], func(o Overrides) error {
 		o.Section("infer", "thresholds")["person"] = 0.9
 		return disable(false)(o)
-	})
+	}, agreed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +117,21 @@ func TestOverrideIsWholeOrNotAtAll(t *testing.T) {
 	}
 	if now, _ := os.ReadFile(paths[1]); string(now) != string(first) {
 		t.Errorf("undone: %s, it was %s", now, first)
+	}
+}
+
+func TestAModelThatWasNotOverriddenIsNotAfterwards(t *testing.T) {
+	for text, was := range map[string]string{"{}": "", "infer: {model: yard}": "yard", "infer: {model: yard, threads: 2}": "yard"} {
+		o, before := Overrides{}, Overrides{}
+		if err := errors.Join(yaml.Unmarshal([]byte(text), &o), yaml.Unmarshal([]byte(text), &before)); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.SetModel("gate"); got != was || o.Section("infer")["model"] != "gate" {
+			t.Errorf("%s: was %q, is %v", text, got, o)
+		}
+		if o.SetModel(was); !cmp.Equal(o, before) {
+			t.Errorf("%s: it is %v afterwards", text, o)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"reflect"
 
 	"vedette/capture"
-	"vedette/cmd/vedette/internal/config"
 	"vedette/track"
 )
 
@@ -120,97 +119,6 @@ func (p *Pipeline) stuck() error {
 	for _, cam := range p.list() {
 		if err := cam.stuck(); err != nil {
 			errs = append(errs, fmt.Errorf("camera %s: %w", cam.config.Name, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// Reload takes a new configuration, whole or not at all: cameras that are new or changed are started anew, the others are
-// not disturbed; workers are restarted one after the other where what they go by has changed. An error means that
-// nothing has changed.
-func (p *Pipeline) Reload(ctx context.Context, cfg config.Config) error {
-	p.reloading.Lock() // one at a time. It is held while frames flow on, and nobody but another reload waits for it
-	defer p.reloading.Unlock()
-	before := p.config()
-	if err := errors.Join(needsCamera(cfg), changeable(before, cfg)); err != nil {
-		return err
-	}
-	sources, err := p.newSources(cfg.Cameras)
-	if err != nil {
-		return err
-	}
-	newTracks := !reflect.DeepEqual(before.Track, cfg.Track) || !reflect.DeepEqual(before.Infer.Thresholds, cfg.Infer.Thresholds)
-	newWork := !reflect.DeepEqual(before.Infer, cfg.Infer) || before.Track.Low != cfg.Track.Low
-	if newWork {
-		logger := p.opts.Logger.With("purpose", "try the new configuration")
-		if _, _, err := Probe(ctx, cfg, p.opts.Executable, p.opts.Tree, nil, logger); err != nil {
-			return fmt.Errorf("the new model was tried and does not work: %w", err)
-		}
-	}
-	next, err := newOrders(cfg)
-	if err != nil {
-		return err
-	}
-	c := change{cfg.Cameras, sources, make(chan struct{})}
-	select {
-	case p.changes <- c:
-	case <-p.camerasEnded:
-		return errors.New("the service stops")
-	case <-ctx.Done():
-		return fmt.Errorf("the cameras do not take the change: %w", ctx.Err())
-	}
-	<-c.done
-	p.workers.orders.Store(next)
-	p.mu.Lock()
-	p.live = cfg
-	p.mu.Unlock()
-	if newTracks {
-		for _, cam := range p.list() {
-			cam.tracking.renew(cam.config, cfg)
-		}
-	}
-	p.announcer.kick()
-	if newWork {
-		p.workers.restartInTurn(ctx, "new configuration")
-	}
-	p.opts.Logger.Info("configuration taken", "cameras", len(cfg.Cameras), "workers_restarted", newWork)
-	return nil
-}
-
-// needsCamera gives an error where nothing would be left to do.
-func needsCamera(cfg config.Config) error {
-	if len(cfg.Cameras) == 0 {
-		return errors.New("no camera is configured: add one under cameras, or try 'vedette demo'")
-	}
-	return nil
-}
-
-// config is the configuration that holds now.
-func (p *Pipeline) config() config.Config {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.live
-}
-
-// changeable tells which keys cannot change while the service runs.
-func changeable(before, after config.Config) error {
-	var errs []error
-	for _, section := range []struct {
-		key           string
-		before, after any
-	}{
-		{"device", before.Device, after.Device},
-		{"state_dir", before.StateDir, after.StateDir},
-		{"infer.workers", before.Infer.Workers, after.Infer.Workers},
-		{"infer.spare", before.Infer.Spare, after.Infer.Spare},
-		{"infer.deadlines", before.Infer.Deadlines, after.Infer.Deadlines},
-		{"mqtt", before.MQTT, after.MQTT},
-		{"web", before.Web, after.Web},
-		{"log", before.Log, after.Log},
-	} {
-		if !reflect.DeepEqual(section.before, section.after) {
-			errs = append(errs, fmt.Errorf("%s cannot change while the service runs: restart it (systemctl restart vedette)",
-				section.key))
 		}
 	}
 	return errors.Join(errs...)

@@ -18,12 +18,12 @@ import (
 	"vedette/supervisor"
 )
 
-// Configuration is where the service's configuration comes from.
+// Configuration is where the service's configuration comes from. The pipeline calls one method at a time.
 type Configuration interface {
-	// Reload reads it anew; an error means that nothing has changed.
-	Reload(ctx context.Context) error
-	// Override changes overrides.yaml and takes the result; an error means that nothing has changed.
-	Override(ctx context.Context, change func(config.Overrides) error) error
+	// Read gives it as it is written now.
+	Read() (config.Config, error)
+	// Override changes overrides.yaml, where agree has no error for what comes of it, and gives that; undo puts back what was there.
+	Override(change func(config.Overrides) error, agree func(config.Config) error) (cfg config.Config, undo func() error, err error)
 }
 
 var errNoConfiguration = errors.New("this service runs without a configuration file")
@@ -111,10 +111,7 @@ func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
 	case command.RestartWorker:
 		return p.restartWorkers(ctx)
 	case command.Reload:
-		if p.opts.Configuration == nil {
-			return errNoConfiguration
-		}
-		return p.opts.Configuration.Reload(ctx)
+		return p.Reload(ctx)
 	case command.Enable:
 		if p.camera(r.Camera) == nil {
 			return p.noCamera(r.Camera)
@@ -149,13 +146,6 @@ func mayChange(model *infer.Model, label string) error {
 			model.Name, v)
 	}
 	return nil
-}
-
-func (p *Pipeline) override(ctx context.Context, change func(config.Overrides) error) error {
-	if p.opts.Configuration == nil {
-		return errNoConfiguration
-	}
-	return p.opts.Configuration.Override(ctx, change)
 }
 
 // restartWorkers restarts every worker and tells of those that did not come up.

@@ -147,6 +147,7 @@ func newPipeline(opts Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p.startTrial()
+	opts = p.opts // it may have gone back to another model
 	if opts.Configuration != nil {
 		_ = os.MkdirAll(opts.Config.StateDir, 0o750) // whoever needs it says what is wrong with it
 	}

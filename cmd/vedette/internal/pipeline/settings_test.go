@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -15,9 +14,11 @@ import (
 // failing is a configuration that cannot be changed.
 type failing struct{ err error }
 
-func (f failing) Reload(context.Context) error { return f.err }
+func (f failing) Read() (config.Config, error) { return config.Config{}, f.err }
 
-func (f failing) Override(context.Context, func(config.Overrides) error) error { return f.err }
+func (f failing) Override(func(config.Overrides) error, func(config.Config) error) (config.Config, func() error, error) {
+	return config.Config{}, nil, f.err
+}
 
 // What the system refuses is not the caller's mistake, in whichever of its forms it comes.
 func TestTheSystemsTroubleIsNobodysMistake(t *testing.T) {

@@ -68,6 +68,7 @@ func (p *Pipeline) startTrial() {
 			"error", err)
 	case spent:
 		p.rollBack(trial, fmt.Sprintf("the service was started %d times with it and never ran for %v", trial.Starts-1, trialWindow))
+		p.opts.Config = p.config()
 	}
 }
 
@@ -104,7 +105,7 @@ func (p *Pipeline) lookAtTrial(ctx context.Context, seen watchedTrial) watchedTr
 		return watchedTrial{}
 	}
 	path := p.workers.orders.Load().modelPath
-	if on, err := models.Current(trial.Name); err == nil && (on.ID != trial.ID || on.Model() != path) {
+	if on, err := models.Current(trial.Name); err == nil && (on.ID != trial.ID || on.Model() != path) || p.config().Infer.Model != trial.Name {
 		return watchedTrial{} // the workers are to run another one
 	}
 	if trial != seen.trial {
@@ -168,7 +169,11 @@ func onTrial(workers []seenWorker, model string) (runs, givenUp bool) {
 // rollBack undoes a switch, and says so. Where there is nothing to go back to, the model stays, and is no longer on trial.
 func (p *Pipeline) rollBack(trial store.Trial, why string) bool {
 	models := Models(p.opts.Config.StateDir)
-	if _, err := models.Undo(trial); err != nil {
+	undo := func() error { _, err := models.Undo(trial); return err }
+	if trial.Origin.Model != "" {
+		undo = func() error { return p.goHome(trial) }
+	}
+	if err := undo(); err != nil {
 		p.opts.Logger.Error("a model fails on trial, and stays: the one before cannot be had. Install one that works "+
 			"(vedette model add, vedette model use)", "model", trial.Name, "version", trial.Version, "why", why, "error", err)
 		if err := models.EndTrial(); err != nil {
