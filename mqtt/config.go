@@ -23,7 +23,7 @@ type Config struct {
 	HomeAssistant HomeAssistantConfig `yaml:"homeassistant"`
 	Detections    DetectionsConfig    `yaml:"detections"`
 	Snapshots     SnapshotsConfig     `yaml:"snapshots"`
-	Commands      []string            `yaml:"commands"` // which are obeyed: of snapshot, restart-worker, enable, threshold, reload
+	Commands      []string            `yaml:"commands"` // which are obeyed: of snapshot, restart-worker, enable, threshold, reload, model
 	Outbox        OutboxConfig        `yaml:"outbox"`
 }
 

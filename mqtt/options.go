@@ -216,7 +216,7 @@ func (c Config) Validate(report func(path, problem string)) {
 			report("homeassistant.prefix", "it is Home Assistant's own, the same for all devices")
 		}
 	}
-	known := []string{"snapshot", "restart-worker", "enable", "threshold", "reload"}
+	known := []string{"snapshot", "restart-worker", "enable", "threshold", "reload", "model"}
 	for i, name := range c.Commands {
 		if !slices.Contains(known, name) {
 			report(fmt.Sprintf("commands[%d]", i), fmt.Sprintf("%q is none of %s", name, strings.Join(known, ", ")))

@@ -25,9 +25,6 @@ import (
 // keysFolder is where an operator puts the public keys whose bundles are taken.
 const keysFolder = "/etc/vedette/keys.d"
 
-// mostModels is what all installed models may take on disk.
-const mostModels = 4 << 30
-
 func modelCommand(env env) *cobra.Command {
 	m := &models{env: env}
 	cmd := &cobra.Command{
@@ -73,7 +70,7 @@ func (m *models) policy(cfg config.Config) (store.Policy, error) {
 		fmt.Fprintf(m.stderr, "vedette: %v: what has expired counts by this machine's clock alone\n", err)
 	}
 	policy := pipeline.ModelPolicy(cfg, version, floor)
-	policy.Bound = mostModels
+	policy.Bound = pipeline.MostModels
 	policy.Keys, err = bundle.ReadKeys(m.keys)
 	return policy, err
 }
@@ -236,7 +233,7 @@ is as it was.`,
 				name = cfg.Infer.Model
 			}
 			now, err := models.Current(name)
-			if errors.Is(err, store.ErrNoneInUse) {
+			if errors.Is(err, store.ErrNoneInUse) || bundle.ValidateName(name) != nil { // no bundle: a file of the package's, or a path
 				now, err = store.Installed{Name: name}, nil
 			}
 			if err != nil {

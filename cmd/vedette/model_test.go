@@ -288,9 +288,9 @@ func TestAModelOfAnotherNameThatEndsTheServiceIsUndone(t *testing.T) {
 		_ = s.cmd.Wait() // it was killed
 		s.cancel()
 		s.start(t)
-		s.await(t, "state", func(text string) bool {
-			return strings.Contains(text, `"generation":1,`) && strings.Contains(text, `"state":"ready"`)
-		})
+		if out, errs, code := s.ask(t, "health", "--wait", "60s"); code != 0 {
+			t.Fatalf("after a kill: exit code %d, %s%s\n%s", code, out, errs, s.log)
+		}
 	}
 	s.runs(t, s.configured, "the service was started 3 times with it")
 	if got := s.overrides(t); got != "{}" {

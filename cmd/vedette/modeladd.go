@@ -19,12 +19,10 @@ import (
 	"golang.org/x/term"
 
 	"vedette/cmd/vedette/internal/download"
+	"vedette/cmd/vedette/internal/pipeline"
 	"vedette/infer/bundle"
 	"vedette/infer/store"
 )
-
-// mostBundle is what a download may have, in bytes.
-const mostBundle = 2 << 30
 
 // known is a model that is published without a signature of ours: its hash answers for it.
 type known struct {
@@ -97,6 +95,7 @@ func (m *models) add(ctx context.Context, models store.Store, policy store.Polic
 		a.name, a.sha256, what = k.name, k.sha256, k.url
 		policy.AllowUnsigned = true // the hash answers for it
 	}
+	plain := strings.HasSuffix(what, ".onnx")
 	if strings.Contains(what, "://") {
 		a.name = cmp.Or(a.name, plainName(what))
 		path, done, err := m.fetch(ctx, models, what, a.sha256)
@@ -104,13 +103,13 @@ func (m *models) add(ctx context.Context, models store.Store, policy store.Polic
 			return store.Installed{}, err
 		}
 		defer done()
-		what = path
+		plain, what = plainName(what) != "", path
 	} else if a.sha256 != "" {
 		if err := download.Check(what, a.sha256); err != nil {
 			return store.Installed{}, err
 		}
 	}
-	if strings.HasSuffix(what, ".onnx") {
+	if plain {
 		if !policy.AllowUnsigned {
 			return store.Installed{}, fmt.Errorf("%s is not signed: use --allow-unsigned if you answer for it, or pack it "+
 				"(vedette model pack)", what)
@@ -130,25 +129,14 @@ func (m *models) add(ctx context.Context, models store.Store, policy store.Polic
 	return models.Add(r, policy)
 }
 
-// fetch downloads into the store's own file system, so that a try that is cut goes on at the next. done removes the file.
+// fetch downloads a model. done removes the file.
 func (m *models) fetch(ctx context.Context, models store.Store, from, hash string) (file string, done func(), err error) {
 	if err := download.Validate(from); err != nil {
 		return "", nil, usageError{err}
 	}
-	folder, err := models.Scratch()
-	if err != nil {
-		return "", nil, err
-	}
-	id := sha256.Sum256([]byte(from))
-	name := hex.EncodeToString(id[:8])
-	if plainName(from) != "" {
-		name += ".onnx"
-	}
-	file = filepath.Join(folder, name)
 	bar, finish := m.bar(filepath.Base(from))
 	defer finish()
-	err = download.Fetch(ctx, download.Request{URL: from, SHA256: hash, Most: mostBundle, Path: file, Progress: bar})
-	return file, func() { os.Remove(file) }, err
+	return pipeline.FetchModel(ctx, models, download.Request{URL: from, SHA256: hash, Progress: bar})
 }
 
 // plainName is what the .onnx file of a URL is called, without its ending; "" where it is none.

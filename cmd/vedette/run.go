@@ -23,7 +23,7 @@ import (
 )
 
 func runCommand(env env) *cobra.Command {
-	var file string
+	var file, keys string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Run the service",
@@ -59,7 +59,7 @@ Without --config it reads ` + config.ImageFile + ` and then ` + config.OperatorF
 			}
 			s := &running{file: file, stateDir: cfg.StateDir, notifier: notifier}
 			service, err := pipeline.New(pipeline.Options{
-				Configuration: s, Config: cfg, Version: version, Executable: executable, Logger: logger,
+				Configuration: s, Config: cfg, Keys: keys, Version: version, Executable: executable, Logger: logger,
 				FaultLog: &faults, Outbox: kept, Notifier: notifier, Tree: tree,
 				Degraded: slices.Concat(degraded, unreachable),
 			})
@@ -75,6 +75,7 @@ Without --config it reads ` + config.ImageFile + ` and then ` + config.OperatorF
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
+	cmd.Flags().StringVar(&keys, "keys", keysFolder, "folder of the public keys whose model bundles are taken by command")
 	_ = cmd.MarkFlagFilename("config", "yaml", "yml") // fails only for a flag that is not there
 	return cmd
 }

@@ -23,6 +23,7 @@ type service struct {
 	cancel   context.CancelFunc
 	config   string
 	stateDir string
+	more     []string // arguments of `run`
 	log      *lockedBuffer
 	lines    <-chan string
 }
@@ -63,9 +64,9 @@ func startService(t *testing.T, cameras string, mqtt ...string) *service {
 
 func (s *service) start(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute) // each wait has its own deadline
 	s.cancel = cancel
-	s.cmd = vedette(ctx, t, "run", "--config", s.config)
+	s.cmd = vedette(ctx, t, append([]string{"run", "--config", s.config}, s.more...)...)
 	s.cmd.Stderr = s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -85,6 +85,12 @@ func TestScratch(t *testing.T) {
 	old, young := filepath.Join(folder, "old.part"), filepath.Join(folder, "young.part")
 	put(t, old, nil)
 	put(t, young, nil)
+	huge := filepath.Join(folder, "huge.part")
+	put(t, huge, nil)
+	hour := time.Now().Add(-time.Hour)
+	if err := errors.Join(os.Truncate(huge, mostScratch+1), os.Chtimes(huge, hour, hour)); err != nil {
+		t.Fatal(err)
+	}
 	long := time.Now().Add(-2 * goneOnWithin)
 	if err := os.Chtimes(old, long, long); err != nil {
 		t.Fatal(err)
@@ -94,6 +100,9 @@ func TestScratch(t *testing.T) {
 	}
 	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("what nobody goes on with stays: %v", err)
+	}
+	if _, err := os.Stat(huge); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("more than may be is kept: %v", err)
 	}
 	if _, err := os.Stat(young); err != nil {
 		t.Error(err)

@@ -200,20 +200,30 @@ func (s Store) Scratch() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot list what is being fetched: %w", err)
 	}
+	var parts []fs.FileInfo
 	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil || time.Since(info.ModTime()) < goneOnWithin {
+		if info, err := entry.Info(); err == nil {
+			parts = append(parts, info)
+		}
+	}
+	slices.SortFunc(parts, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) }) // the newest first
+	kept := int64(0)
+	for _, part := range parts {
+		if kept += part.Size(); time.Since(part.ModTime()) < goneOnWithin && kept <= mostScratch {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(folder, entry.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(folder, part.Name())); err != nil {
 			return "", fmt.Errorf("cannot remove a part of what was once fetched: %w", err)
 		}
 	}
 	return folder, nil
 }
 
-// goneOnWithin is how long a part of a download is kept for the next try.
-const goneOnWithin = 7 * 24 * time.Hour
+// goneOnWithin is how long a part of a download is kept for the next try, mostScratch how many bytes of them all: the oldest go first.
+const (
+	goneOnWithin = 7 * 24 * time.Hour
+	mostScratch  = 2 << 30
+)
 
 func mine(info fs.FileInfo) bool {
 	owner, ok := info.Sys().(*syscall.Stat_t)

@@ -230,36 +230,63 @@ func (d *Desk) stop() {
 	}
 }
 
-// Run carries out commands, one after the other, until ctx ends. What waits then is answered, and not carried out.
+// Run carries out commands, one after the other, until ctx ends. What waits then is answered, and not carried out. One that takes long
+// is carried out beside the others.
 func (d *Desk) Run(ctx context.Context) error {
 	said := false
+	long, busy := make(chan outcomeOf), false // of the one that takes long
 	for {
 		select {
 		case <-ctx.Done():
+			if busy {
+				d.conclude(<-long)
+			}
 			d.stop()
 			return nil
+		case done := <-long:
+			busy = false
+			d.conclude(done)
 		case o := <-d.queue:
 			err := d.memory.keep(entry{ID: o.ID, Sum: o.sum}, true)
 			if err != nil && !said {
 				said = true
 				d.opts.Logger.Warn("which commands were obeyed is not kept on disk: after a restart they could be replayed", "error", err)
 			}
-			d.carryOut(ctx, o)
+			switch {
+			case o.Name != Model:
+				d.conclude(d.carryOut(ctx, o))
+			case busy:
+				d.conclude(outcomeOf{o, time.Now(), errors.New("an earlier one is being carried out: wait for its answer")})
+			default:
+				busy = true
+				go func() { long <- d.carryOut(ctx, o) }()
+			}
 		}
 	}
 }
 
-func (d *Desk) carryOut(ctx context.Context, o order) {
+// outcomeOf is what came of an order.
+type outcomeOf struct {
+	order
+	began time.Time
+	err   error
+}
+
+func (d *Desk) carryOut(ctx context.Context, o order) outcomeOf {
 	began := time.Now()
-	err := d.opts.Execute(ctx, o.Request)
-	done := entry{ID: o.ID, Sum: o.sum, Done: true, OK: err == nil}
+	return outcomeOf{o, began, d.opts.Execute(ctx, o.Request)}
+}
+
+// conclude answers a command that was carried out, and remembers its outcome.
+func (d *Desk) conclude(o outcomeOf) {
+	done := entry{ID: o.ID, Sum: o.sum, Done: true, OK: o.err == nil}
 	result := "ok"
-	if err != nil {
-		result, done.Error = "failed", err.Error()
+	if o.err != nil {
+		result, done.Error = "failed", o.err.Error()
 	}
 	done = d.memory.note(done)
 	d.opts.Logger.Info("a command was carried out", "command", o.Name, "id", o.ID, "result", result, "error", done.Error,
-		"took", time.Since(began).Round(time.Millisecond))
+		"took", time.Since(o.began).Round(time.Millisecond))
 	d.answer(o.result, payload.Result{ID: o.ID, OK: done.OK, Error: done.Error}, result, o.Name)
 	_ = d.memory.keep(done, false) // what failed was said when it was opened; its outcome is for a repetition only
 }

@@ -129,6 +129,7 @@ func TestCommandsAreCarriedOutAndAnswered(t *testing.T) {
 			{"camera/yard/enable", `{"id":"5","args":{"enabled":true}}`, Request{Name: Enable, ID: "5", Camera: "yard", Enabled: true}},
 			{"threshold", `{"id":"6","args":{"label":"person","value":0.5}}`, Request{Name: Threshold, ID: "6", Label: "person", Value: 0.5}},
 			{"reload", `{"id":"a-Z_0.9:"}`, Request{Name: Reload, ID: "a-Z_0.9:"}},
+			{"model", `{"id":"7","args":{"url":"https://m.lan/a.bundle","sha256":"` + hash + `"}}`, Request{Name: Model, ID: "7", URL: "https://m.lan/a.bundle", SHA256: hash}},
 		} {
 			text := []byte(c.text)
 			if err := r.in.Check("vedette/test/command/"+c.topic, text); err != nil {
@@ -162,6 +163,11 @@ func TestWhatIsRefused(t *testing.T) {
 		{"two values", "snapshot", `{"id":"1"}{"id":"2"}`, "something follows"},
 		{"another key", "snapshot", `{"id":"1","exec":"rm"}`, "cannot be read"},
 		{"another argument", "snapshot", `{"id":"1","args":{"path":"/etc"}}`, "cannot be read"},
+		{"a model without a hash", "model", `{"id":"1","args":{"url":"https://m.lan/a"}}`, "args.sha256 is missing"},
+		{"a model's hash that is none", "model", `{"id":"1","args":{"url":"https://m.lan/a","sha256":"` + hash[1:] + `x"}}`, "args.sha256"},
+		{"a model by plain HTTP", "model", `{"id":"1","args":{"url":"http://m.lan/a","sha256":"` + hash + `"}}`, "no https URL"},
+		{"a model from the disk", "model", `{"id":"1","args":{"url":"file:///etc/passwd","sha256":"` + hash + `"}}`, "no https URL"},
+		{"a model without a URL", "model", `{"id":"1","args":{"sha256":"` + hash + `"}}`, "args.url is missing"},
 		{"an argument of another command", "reload", `{"id":"1","args":{"camera":"a"}}`, "reload has no argument camera"},
 		{"no id", "snapshot", `{}`, "needs an id"},
 		{"an id with a space", "snapshot", `{"id":"a b"}`, "needs an id"},
@@ -406,6 +412,80 @@ func FuzzParse(f *testing.F) {
 		p, err := parse(name, "yard", text)
 		if err == nil && (!validID.MatchString(p.ID) || p.sum == "" || len(text) > MaxSize || !(p.Value >= 0 && p.Value <= 1)) {
 			t.Errorf("%+v of %q", p, text)
+		}
+	})
+}
+
+var hash = strings.Repeat("0123456789abcdef", 4)
+
+// One that takes long does not hold up the others, and is not carried out twice at a time.
+func TestACommandThatTakesLongHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, "", Names()...)
+		const long = time.Hour
+		r.desk.opts.Execute = func(ctx context.Context, q Request) error {
+			if q.Name == Model {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-time.After(long):
+				}
+			}
+			return nil
+		}
+		var mu sync.Mutex // the desk answers while the test looks on
+		note := r.desk.opts.Answer
+		r.desk.opts.Answer = func(topic string, text []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			note(topic, text)
+		}
+		last := func() payload.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			return r.last()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.desk.Run(ctx) }()
+		send := func(name, text string) string {
+			mu.Lock()
+			before := len(r.answers)
+			mu.Unlock()
+			for _, s := range r.desk.Subscriptions() {
+				if s.Filter == topics().Command(name) {
+					s.Handle(mqtt.Received{Topic: s.Filter, Payload: []byte(text)})
+				}
+			}
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return strings.Join(r.answers[before:], "")
+		}
+		model := func(id string) string {
+			return send(Model, `{"id":"`+id+`","args":{"url":"https://m.lan/a","sha256":"`+hash+`"}}`)
+		}
+		if got := model("a"); got != "" {
+			t.Errorf("answered before it is carried out: %s", got)
+		}
+		if got := send(Reload, `{"id":"b"}`); !strings.Contains(got, `"ok":true`) {
+			t.Errorf("another one meanwhile: %q", got)
+		}
+		if got := model("c"); !strings.Contains(got, "wait for its answer") {
+			t.Errorf("a second one of its kind: %q", got)
+		}
+		time.Sleep(long)
+		synctest.Wait()
+		if got := last(); got.ID != "a" || !got.OK {
+			t.Errorf("its answer is %+v", got)
+		}
+		model("d")
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if got := last(); got.ID != "d" || got.OK || got.Error == "" {
+			t.Errorf("the answer at the end is %+v", got)
 		}
 	})
 }

@@ -33,10 +33,11 @@ const (
 	Enable        = "enable" // of a camera: its topic is command/camera/<camera>/enable
 	Threshold     = "threshold"
 	Reload        = "reload"
+	Model         = "model" // takes long, so that others are carried out meanwhile
 )
 
 // Names are the commands that there are.
-func Names() []string { return []string{Snapshot, RestartWorker, Enable, Threshold, Reload} }
+func Names() []string { return []string{Snapshot, RestartWorker, Enable, Threshold, Reload, Model} }
 
 // Request is a command that is to be carried out.
 type Request struct {
@@ -46,6 +47,8 @@ type Request struct {
 	Enabled bool    // of Enable
 	Label   string  // of Threshold
 	Value   float32 // of Threshold
+	URL     string  // of Model: an https one
+	SHA256  string  // of Model: of what is there, 64 hexadecimal digits
 }
 
 // Clock is what is known of the time.

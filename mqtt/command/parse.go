@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net/url"
 	"regexp"
 	"time"
 )
@@ -27,11 +28,14 @@ type arguments struct {
 	Enabled *bool    `json:"enabled"`
 	Label   *string  `json:"label"`
 	Value   *float64 `json:"value"`
+	URL     *string  `json:"url"`
+	SHA256  *string  `json:"sha256"`
 }
 
 var (
-	validID   = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
-	validName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
+	validID     = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
+	validSHA256 = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
+	validName   = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 )
 
 // parsed is a command that can be read.
@@ -85,6 +89,7 @@ func (p *parsed) take(a arguments) error {
 	if err := errors.Join(
 		needs("camera", a.Camera != nil, p.Name == Snapshot), needs("enabled", a.Enabled != nil, p.Name == Enable),
 		needs("label", a.Label != nil, p.Name == Threshold), needs("value", a.Value != nil, p.Name == Threshold),
+		needs("url", a.URL != nil, p.Name == Model), needs("sha256", a.SHA256 != nil, p.Name == Model),
 	); err != nil {
 		return err
 	}
@@ -109,6 +114,25 @@ func (p *parsed) take(a arguments) error {
 			return errors.New("args.value is missing, or not in 0..1")
 		}
 		p.Label, p.Value = *a.Label, float32(*a.Value)
+	case Model:
+		return p.takeModel(a)
 	}
+	return nil
+}
+
+// maxURL is how long a model's URL may be, in bytes: a signed one of a store in the cloud has a few hundred.
+const maxURL = 2048
+
+func (p *parsed) takeModel(a arguments) error {
+	if a.URL == nil || len(*a.URL) > maxURL {
+		return fmt.Errorf("args.url is missing, or has more than %d bytes", maxURL)
+	}
+	if u, err := url.Parse(*a.URL); err != nil || u.Scheme != "https" || u.Host == "" {
+		return errors.New("args.url is no https URL")
+	}
+	if a.SHA256 == nil || !validSHA256.MatchString(*a.SHA256) {
+		return errors.New("args.sha256 is missing, or not the 64 hexadecimal digits of a SHA-256")
+	}
+	p.URL, p.SHA256 = *a.URL, *a.SHA256
 	return nil
 }

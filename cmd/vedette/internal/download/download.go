@@ -4,6 +4,7 @@ package download
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Request struct {
 	SHA256 string // in hex; "": whoever signed what is fetched answers for it
 	Most   int64  // bytes
 	Path   string // where to
+	// Tries is how often a connection is made before it is given up, each going on where the last one broke; 0: once.
+	Tries int
 	// Client makes the requests; nil: one with the system's certificates.
 	Client *http.Client
 	// Progress is told how much is there of how much, -1 where the server does not say; nil: nobody is.
@@ -58,7 +61,10 @@ func Fetch(ctx context.Context, r Request) error {
 		r.Client = &http.Client{Transport: transport, CheckRedirect: httpsOnly}
 	}
 	part := r.Path + ".part"
-	if err := r.fetch(ctx, part); err != nil {
+	if err := r.persist(ctx, part); err != nil {
+		if info, statErr := os.Stat(part); statErr == nil && info.Size() == 0 { // nothing to go on with
+			os.Remove(part)
+		}
 		return fmt.Errorf("cannot fetch %s: %w", redacted(r.URL), err)
 	}
 	if r.SHA256 != "" {
@@ -81,14 +87,42 @@ func Check(path, sha256 string) error {
 	return nil
 }
 
+// A server that is away is tried again after firstWait, then after twice that, up to longestWait.
+const (
+	firstWait   = 500 * time.Millisecond
+	longestWait = time.Minute
+)
+
+// errBroken is where another try may do better; errRedirected where none does.
+var (
+	errBroken     = errors.New("the connection broke")
+	errRedirected = errors.New("it is redirected")
+)
+
+func (r Request) persist(ctx context.Context, part string) error {
+	wait := firstWait
+	for try := 1; ; try++ {
+		err := r.fetch(ctx, part)
+		if !errors.Is(err, errBroken) || try >= r.Tries || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, longestWait)
+	}
+}
+
 const mostRedirects = 10
 
 func httpsOnly(request *http.Request, before []*http.Request) error {
 	if request.URL.Scheme != "https" {
-		return errors.New("it is redirected to what is not https")
+		return fmt.Errorf("%w to what is not https", errRedirected)
 	}
 	if len(before) >= mostRedirects {
-		return errors.New("it is redirected again and again")
+		return fmt.Errorf("%w again and again", errRedirected)
 	}
 	return nil
 }
@@ -114,7 +148,10 @@ func (r Request) fetch(ctx context.Context, part string) (err error) {
 	}
 	response, err := r.Client.Do(request)
 	if err != nil {
-		return err
+		if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted || errors.Is(err, errRedirected) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", errBroken, err)
 	}
 	defer response.Body.Close()
 	switch {
@@ -129,6 +166,8 @@ func (r Request) fetch(ctx context.Context, part string) (err error) {
 		}
 	case response.StatusCode == http.StatusRequestedRangeNotSatisfiable && have > 0: // all of it is there, or too much: the hash tells
 		return nil
+	case response.StatusCode >= http.StatusInternalServerError:
+		return fmt.Errorf("%w: the server answers %s", errBroken, response.Status)
 	default:
 		return fmt.Errorf("the server answers %s", response.Status)
 	}
@@ -145,9 +184,9 @@ func (r Request) fetch(ctx context.Context, part string) (err error) {
 	n, err := io.Copy(file, io.LimitReader(body, r.Most-have+1))
 	switch {
 	case err != nil && context.Cause(ctx) != nil:
-		return context.Cause(ctx)
+		return fmt.Errorf("%w after %d bytes: %w", errBroken, have+n, context.Cause(ctx))
 	case err != nil:
-		return fmt.Errorf("after %d bytes: %w: try again, it goes on from there", have+n, err)
+		return fmt.Errorf("%w after %d bytes: %w: try again, it goes on from there", errBroken, have+n, err)
 	case have+n > r.Most:
 		return errors.Join(fmt.Errorf("it has more than the %d bytes that may be", r.Most), os.Remove(part))
 	}

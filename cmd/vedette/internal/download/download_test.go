@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -117,5 +118,41 @@ func TestALinkIsNotWrittenThrough(t *testing.T) {
 	}
 	if got, err := os.ReadFile(victim); err != nil || len(got) > 0 {
 		t.Errorf("what the link leads to has %q, %v", got, err)
+	}
+}
+
+func TestABrokenConnectionIsGoneOnWith(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789"), 10_000)
+	var mu sync.Mutex
+	var asked []string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked = append(asked, r.Header.Get("Range"))
+		try := len(asked)
+		mu.Unlock()
+		switch try {
+		case 1: // half of it, and the connection is gone
+			w.Header().Set("Content-Length", "100000")
+			_, _ = w.Write(content[:50_000])
+			panic(http.ErrAbortHandler)
+		case 2:
+			w.WriteHeader(http.StatusBadGateway)
+		default:
+			http.ServeContent(w, r, "m", time.Time{}, bytes.NewReader(content))
+		}
+	}))
+	defer server.Close()
+	path := filepath.Join(t.TempDir(), "m")
+	request := Request{URL: server.URL, SHA256: sum(content), Most: 1 << 20, Path: path, Client: server.Client(), Tries: 3}
+	if err := Fetch(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(asked) != 3 || asked[0] != "" || asked[2] == "" || asked[2] == "bytes=0-" {
+		t.Errorf("asked for %q", asked)
+	}
+	if err := Fetch(t.Context(), Request{URL: server.URL, Most: 1, Path: path + "2", Tries: 3}); err == nil || len(asked) != 3 {
+		t.Errorf("a certificate that nobody knows: %v, asked %d times", err, len(asked))
 	}
 }

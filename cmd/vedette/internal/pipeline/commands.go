@@ -51,7 +51,11 @@ func (p *Pipeline) newDesk() {
 			return command.Clock{Now: time.Now(), Synced: identity.ClockSynced(), Floor: p.floor.Now()}
 		},
 		Execute: func(ctx context.Context, r command.Request) error {
-			ctx, cancel := context.WithTimeout(ctx, p.LongestChange())
+			longest := p.LongestChange()
+			if r.Name == command.Model {
+				longest += fetchWithin
+			}
+			ctx, cancel := context.WithTimeout(ctx, longest)
 			defer cancel()
 			return p.execute(ctx, r)
 		},
@@ -112,6 +116,8 @@ func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
 		return p.restartWorkers(ctx)
 	case command.Reload:
 		return p.Reload(ctx)
+	case command.Model:
+		return p.installModel(ctx, r.URL, r.SHA256)
 	case command.Enable:
 		if p.camera(r.Camera) == nil {
 			return p.noCamera(r.Camera)

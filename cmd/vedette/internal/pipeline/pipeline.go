@@ -57,6 +57,8 @@ type Options struct {
 	Outbox *outbox.Outbox
 	// Configuration is where the configuration comes from; nil: it cannot change, and nothing is kept in the state directory.
 	Configuration Configuration
+	// Keys is the folder of the public keys whose model bundles are taken by command.
+	Keys string
 	// FaultLog is where faults are kept; nil: nowhere.
 	FaultLog *faultlog.Log
 	// Degraded is what is known to be so from the start.
