@@ -234,6 +234,22 @@ func TestABootIsCompleteWhenTheServiceIsHealthy(t *testing.T) {
 	}
 }
 
+// Whatever makes a slot good does so only after a good answer: ordered alone it would after a bad one too, required alone at the same time.
+func TestWhatMakesASlotGoodWaitsForHealth(t *testing.T) {
+	for path, awaited := range map[string]string{
+		"../ota/rauc/rauc-mark-good.service":         "boot-complete.target",
+		"../ota/tegra/nv_update_verifier.conf":       healthUnit,
+		"../ota/tegra/nv-l4t-bootloader-config.conf": healthUnit,
+	} {
+		all := directives(t, path)
+		for _, key := range []string{"Requires", "After"} {
+			if got := values(all, key); !slices.Equal(got, []string{awaited}) {
+				t.Errorf("%s: %s=%q, want %q", path, key, got, awaited)
+			}
+		}
+	}
+}
+
 func TestTheVerifierSeesMistakes(t *testing.T) {
 	mistake := filepath.Join(t.TempDir(), "mistake.conf")
 	if err := os.WriteFile(mistake, []byte("[Service]\nProtectEverything=yes\n"), 0o600); err != nil {
