@@ -82,6 +82,10 @@ func Run(ctx context.Context, env Env) error {
 		w.dropJobs()
 	case <-time.After(stuckWait):
 		w.log.Warn("leaving ONNX Runtime in the middle of its work", "stage", w.atStage().String())
+		go func() { // should it end before the process does
+			<-worked
+			w.dropJobs()
+		}()
 	}
 	return verdict(ctx, err, received)
 }
