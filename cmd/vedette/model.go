@@ -251,7 +251,7 @@ func (m *models) rollBackOffline(cfg config.Config, models store.Store, name str
 	if err != nil {
 		return err
 	}
-	if !ok || trial.Name != name || trial.Origin.Model == "" || cfg.Infer.Model != name {
+	if !ok || trial.Name != name || trial.Model == "" || cfg.Infer.Model != name {
 		_, err := models.Rollback(name)
 		return err
 	}

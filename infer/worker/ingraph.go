@@ -17,14 +17,14 @@ import (
 // preprocessInGraph is the configuration's word.
 const preprocessInGraph = "graph"
 
-// inGraph is a model that converts frames itself: it is loaded anew, with the conversion before it, for the first stream that opens.
-// It then takes that stream's frames, and those that are like them in everything.
+// inGraph is a model that converts frames itself: it is loaded anew, with the conversion before it, for a stream that opens where no
+// other is open. It then takes that stream's frames, and those that are like them in everything.
 type inGraph struct {
 	file   *onnx.File
 	path   string
 	shapes map[string][]int64 // of free inputs
 	family decode.Family
-	stream *preprocess.Stream // what it was loaded for; nil before
+	stream *preprocess.Stream // what it was last loaded for; nil before
 }
 
 // takeOn has the session take frames of a stream.
@@ -32,17 +32,18 @@ func (e *engine) takeOn(s preprocess.Stream) error {
 	g := e.inGraph
 	s.Masks = nil // they are in the frame
 	s.Format.Interval, s.Format.SizeImage = 0, s.Format.FrameBytes()
-	if g.stream != nil {
-		if !reflect.DeepEqual(*g.stream, s) {
-			return errors.New("with preprocess: graph every camera of a session has the same format, size, region and turn as the first: " +
-				"use preprocess: host")
-		}
+	if g.stream != nil && reflect.DeepEqual(*g.stream, s) {
 		return nil
+	}
+	if len(e.streams) > 0 {
+		return errors.New("with preprocess: graph every camera of a session has the same format, size, region and turn as the first: " +
+			"use preprocess: host")
 	}
 	session, err := g.open(s)
 	if err != nil {
 		return err
 	}
+	g.stream = nil // until the model has run on it
 	e.session.Close()
 	e.use(session)
 	e.input = input{frame: session.InputBytes(g.family.Image)}

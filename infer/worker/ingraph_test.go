@@ -135,7 +135,8 @@ func TestGraphRefusesCompressedFrames(t *testing.T) {
 	}
 }
 
-// A whole worker: the first camera's frames are converted by the model, a second like it is served, another is refused.
+// A whole worker: the first camera's frames are converted by the model, a second like it is served, another is refused until they have
+// gone.
 func TestModelThatConvertsFramesItself(t *testing.T) {
 	for _, model := range []string{"", "../../../shared/models/yolox_nano.onnx"} {
 		t.Run(filepath.Base(model), func(t *testing.T) {
@@ -184,6 +185,14 @@ func TestModelThatConvertsFramesItself(t *testing.T) {
 				if want == wire.StatusOK && len(r.Detections) == 0 {
 					t.Error("nothing is found")
 				}
+			}
+			other.Stream = 5
+			c.send(wire.CloseStream{Generation: generation, Stream: 1})
+			c.send(wire.CloseStream{Generation: generation, Stream: 2})
+			c.send(other, yuyv.File())
+			c.send(wire.Frames{Generation: generation, Records: []wire.FrameRecord{{Stream: 5, BytesUsed: size}}})
+			if r := expect[*wire.Result](c); r.Status != wire.StatusOK {
+				t.Errorf("a camera of another region, after the others have gone: status %d", r.Status)
 			}
 		})
 	}

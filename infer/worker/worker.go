@@ -83,7 +83,7 @@ func Run(ctx context.Context, env Env) error {
 	case <-time.After(stuckWait):
 		w.log.Warn("leaving ONNX Runtime in the middle of its work", "stage", w.atStage().String())
 		go func() { // should it end before the process does
-			<-worked
+			w.log.Info("ONNX Runtime has ended its work after all", "error", <-worked)
 			w.dropJobs()
 		}()
 	}

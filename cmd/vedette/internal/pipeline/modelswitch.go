@@ -129,7 +129,7 @@ func (p *Pipeline) RollbackModel(ctx context.Context, name string) error {
 	}
 	models := Models(p.config().StateDir)
 	trial, ok, err := models.Trial()
-	if err == nil && ok && trial.Name == name && trial.Origin.Model != "" {
+	if err == nil && ok && trial.Name == name && trial.Model != "" {
 		err = p.goHome(trial)
 	} else {
 		_, err = models.Rollback(name)
@@ -145,7 +145,7 @@ func (p *Pipeline) RollbackModel(ctx context.Context, name string) error {
 // before runs all the same until the next start, which is one more of the trial's.
 func (p *Pipeline) goHome(trial store.Trial) error {
 	cfg := p.config()
-	cfg.Infer.Model = trial.Origin.Model
+	cfg.Infer.Model = trial.Model
 	if _, err := newOrders(cfg); err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (p *Pipeline) goHome(trial store.Trial) error {
 	}
 	if err != nil {
 		p.opts.Logger.Error("a model was rolled back, and the next start would take it again: set infer.model", "model", trial.Name,
-			"infer.model", trial.Origin.Model, "error", err)
+			"infer.model", trial.Model, "error", err)
 	}
 	p.hold(cfg)
 	return nil

@@ -170,7 +170,7 @@ func onTrial(workers []seenWorker, model string) (runs, givenUp bool) {
 func (p *Pipeline) rollBack(trial store.Trial, why string) bool {
 	models := Models(p.opts.Config.StateDir)
 	undo := func() error { _, err := models.Undo(trial); return err }
-	if trial.Origin.Model != "" {
+	if trial.Model != "" {
 		undo = func() error { return p.goHome(trial) }
 	}
 	if err := undo(); err != nil {
