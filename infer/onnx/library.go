@@ -120,6 +120,11 @@ func load(library Candidate) error {
 		return fmt.Errorf("cannot load ONNX Runtime %s: %w", library.Path, err)
 	}
 	ort.SetSharedLibraryPath(path)
+	// Some builds of the library (npm's of 1.29 and 1.30) hold a client that reports its use over the network. While the environment is
+	// made it already looks for the machine's identity with a shell, and 1.29 crashes where it may not start one.
+	if err := os.Setenv("ORT_DISABLE_TELEMETRY", "1"); err != nil {
+		return fmt.Errorf("cannot turn off the telemetry of ONNX Runtime %s: %w", library.Path, err)
+	}
 	if err := ort.InitializeEnvironment(); err != nil {
 		// Nothing of the binding may be called now: it has closed the library, and GetVersion would crash.
 		if strings.HasSuffix(err.Error(), "Error setting ORT API base: 2") {
@@ -127,8 +132,7 @@ func load(library Candidate) error {
 		}
 		return fmt.Errorf("cannot load ONNX Runtime %s: %w", library.Path, plain(err))
 	}
-	// Some builds of the library hold a client that reports its use over the network. What the sandbox would refuse is
-	// not to be tried in the first place.
+	// Builds of before that variable know this.
 	if err := ort.DisableTelemetry(); err != nil {
 		return fmt.Errorf("cannot turn off the telemetry of ONNX Runtime %s: %w", library.Path, plain(err))
 	}
