@@ -27,6 +27,9 @@ const (
 // taken from one of them: with 0.04 of two cores 5 viewers cost it 5.7% of its throughput, with 0.02 1.2% (docs/PERFORMANCE.md).
 const share = 0.02
 
+// longestRest is how long no picture is made at most, however long the last one took: a viewer sees a starved machine, too.
+const longestRest = 2 * time.Second
+
 // Widths are what pictures may be scaled to, so that viewers share them.
 func Widths() []int { return []int{320, 480, 640, 960, 1280, 1920} }
 
@@ -201,8 +204,8 @@ func (h *Hub) Run(ctx context.Context) {
 				"remedy", "let the service read /proc/stat: no ProcSubset=pid, and /proc mounted")
 		}
 		blind = err != nil
-		// What it took is a part of the time that follows: so it never takes more than its share.
-		rest := time.Duration(float64(time.Since(began)) * (1/min(h.share+idle/2, 1) - 1))
+		// What it took is a part of the time that follows: so it takes no more than its share.
+		rest := min(time.Duration(float64(time.Since(began))*(1/min(h.share+idle/2, 1)-1)), longestRest)
 		select {
 		case <-time.After(rest):
 		case <-ctx.Done():

@@ -167,6 +167,31 @@ func TestPicturesTakeTheirShare(t *testing.T) {
 	}
 }
 
+// A machine that takes a second for a picture still shows one now and then.
+func TestAStarvedMachineShowsSomething(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := sharing(0.01, 0)
+		run(t, h)
+		f := frame(1)
+		f.Encode = func([]byte, int) ([]byte, error) {
+			time.Sleep(time.Second)
+			return []byte("x"), nil
+		}
+		v, err := h.Watch([]string{"yard"}, 640, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		for range 200 {
+			h.Show("yard", f)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := h.Stats().Pictures; n < 6 || n > 8 {
+			t.Errorf("%d pictures in 20 s, want one every three", n)
+		}
+	})
+}
+
 // Whoever cannot know what idles takes the share alone, and says so once.
 func TestUnknownIdleTimeIsSaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
