@@ -361,15 +361,15 @@ func newProcess(s *subject, r row, config string) (*process, error) {
 }
 
 func (p *process) launch(ctx context.Context) error {
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), p.vedette, "run", "--config", p.config)
-	p.cmd.Env, p.cmd.Stderr = p.env, p.said
-	p.ended = make(chan struct{})
-	if err := p.cmd.Start(); err != nil {
+	cmd, ended := exec.CommandContext(context.WithoutCancel(ctx), p.vedette, "run", "--config", p.config), make(chan struct{})
+	cmd.Env, cmd.Stderr = p.env, p.said
+	p.cmd, p.ended = cmd, ended // its own goroutine's: that of the one before may be about to see its end
+	if err := cmd.Start(); err != nil {
 		return err
 	}
 	go func() {
-		_ = p.cmd.Wait() // ProcessState tells
-		close(p.ended)
+		_ = cmd.Wait() // ProcessState tells
+		close(ended)
 	}()
 	return nil
 }
