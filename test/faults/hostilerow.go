@@ -275,6 +275,7 @@ func (s *subject) hostileCommands(ctx context.Context) (int, error) {
 		{topic: "snapshot", text: `{"id":"huge","args":{"camera":"` + strings.Repeat("a", 100_000) + `"}}`},
 		{topic: "snapshot", text: `{"id":"deep","args":` + strings.Repeat("[", 4000) + `}`},
 		{topic: "reload", text: `{"id":"reload"}`},
+		{topic: "model", text: `{"id":"model","args":{"url":"https://127.0.0.1:1/m.bundle","sha256":"` + strings.Repeat("0", 64) + `"}}`},
 		{topic: "../../reload", text: `{"id":"traversal"}`},
 		{topic: "threshold", text: `{"id":"threshold","args":{"label":"person","value":0}}`},
 	}
@@ -297,7 +298,7 @@ func (s *subject) hostileCommands(ctx context.Context) (int, error) {
 	}); err != nil {
 		return 0, fmt.Errorf("the good command is not answered: %w", err)
 	}
-	for _, name := range []string{"snapshot", "restart-worker", "reload", "threshold"} {
+	for _, name := range []string{"snapshot", "restart-worker", "reload", "threshold", "model"} {
 		for _, m := range s.messages.since(place, "command/"+name+"/result") {
 			if strings.Contains(m.payload, `"ok":true`) && !strings.Contains(m.payload, `"id":"good"`) {
 				return 0, fmt.Errorf("a hostile command was obeyed: %s", m.payload)
