@@ -16,6 +16,9 @@ import (
 // Lives are short here: a service with its usual patience would give a worker up that is killed over and over.
 const impatient = "VEDETTE_INJECT_GOOD_LIFE=1ms"
 
+// calmCamera leaves the processor to what a row starts over and over.
+const calmCamera = "cameras:\n  - {name: yard, rate: 5, source: {scene: {size: 320x180, rate: 5}}}\n"
+
 func hostRows() []row {
 	return []row{
 		{1, "kill -9 the child at random moments", "host", "", []string{impatient}, "", 15 * time.Minute, kill, false},
@@ -40,6 +43,7 @@ func hostRows() []row {
 		{17, "link cut between PUBLISH and PUBACK", "host", "", []string{events, soonProven}, "", 5 * time.Minute, unacknowledged, false},
 		{18, "state directory full, read-only, slow", "host", "", []string{events, slowWhile, soonProven}, "", 5 * time.Minute, badDisk, false},
 		{19, "damage to the outbox on the disk", "host", "", []string{events}, "", 5 * time.Minute, damagedOutbox, false},
+		{23, "update in the middle of running", "host", calmCamera, []string{impatient}, "", 5 * time.Minute, updates, false},
 	}
 }
 

@@ -88,6 +88,7 @@ type worker struct {
 	Generation uint64
 	Restarts   uint64
 	PID        int
+	Model      struct{ SHA256 string }
 }
 
 func freePort() (string, error) {
