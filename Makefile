@@ -77,7 +77,7 @@ faults: setup ## break what may break, and look who survives; ROW=7 for one row,
 	@CGO_ENABLED=1 go build -tags faultinject -o $(BUILD)/vedette-faultinject ./cmd/vedette
 	@CGO_ENABLED=0 go build -o $(BUILD)/faults ./test/faults
 	@cd test/fleet && CGO_ENABLED=0 go build -o $(CURDIR)/$(BUILD)/fleet .
-	@for where in $(WHERE); do $(BUILD)/faults -where $$where -row $(or $(ROW),0) || failed=1; done; [ -z "$${failed:-}" ]
+	@for where in $(WHERE); do $(BUILD)/faults -where $$where -row $(or $(ROW),0) -soak $(or $(SOAK),0) || failed=1; done; [ -z "$${failed:-}" ]
 
 system-test: build ## install and run the appliance in virtual machines; ARCH=arm64 for the other kind
 	@rm -rf $(BUILD)/deb/$(ARCH)
@@ -92,6 +92,7 @@ nightly: setup ## the long tests, hours of them: kills, damaged models, the outb
 	VEDETTE_MUTATIONS=10000 go test -count 1 -timeout 6h -run TestDamagedModels -v ./cmd/vedette
 	go test -count 1 -timeout 1h ./mqtt/outbox -seeds 50
 	go run ./test/chaos -events 100000
+	$(MAKE) faults ROW=25 WHERE=host SOAK=1h
 	VEDETTE_NIGHTLY=1 $(MAKE) system-test
 	packaging/deb/prove $(ARCH)
 

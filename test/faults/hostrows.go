@@ -19,8 +19,8 @@ const impatient = "VEDETTE_INJECT_GOOD_LIFE=1ms"
 // calmCamera leaves the processor to what a row starts over and over.
 const calmCamera = "cameras:\n  - {name: yard, rate: 5, source: {scene: {size: 320x180, rate: 5}}}\n"
 
-func hostRows() []row {
-	return []row{
+func hostRows(soakFor time.Duration) []row {
+	rows := []row{
 		{1, "kill -9 the child at random moments", "host", "", []string{impatient}, "", 15 * time.Minute, kill, false},
 		{
 			2, "SIGSTOP the child", "host", "infer: {model: MODEL, deadlines: {run: 2s}}\n", nil, "", 3 * time.Minute,
@@ -45,6 +45,14 @@ func hostRows() []row {
 		{19, "damage to the outbox on the disk", "host", "", []string{events}, "", 5 * time.Minute, damagedOutbox, false},
 		{23, "update in the middle of running", "host", calmCamera, []string{impatient}, "", 5 * time.Minute, updates, false},
 	}
+	if soakFor > 0 {
+		rows = append(rows, row{
+			soakRow, "soak: rows 1, 2, 15 and 16 at random", "host", twoCameras + "infer: {model: MODEL, deadlines: {run: 2s}}\n",
+			[]string{impatient, events, soonProven},
+			"", soakFor + 10*time.Minute, soak, false,
+		})
+	}
+	return rows
 }
 
 // footprint is what a process holds of the kernel.

@@ -86,6 +86,13 @@ func (m *messages) since(place int, topic string) []message {
 	return found
 }
 
+// forget lets go of what came before a place, which stays as long as the others are counted from it.
+func (m *messages) forget(place int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.all[:place])
+}
+
 // await gives the first message of a topic from a place on that is good.
 func (m *messages) await(ctx context.Context, place int, topic string, good func(payload string) bool) (message, error) {
 	for {

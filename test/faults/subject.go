@@ -25,6 +25,7 @@ type options struct {
 	runtime   string
 	kills     int
 	fleet     string // the program of row 24
+	soak      time.Duration
 	guest     bool
 }
 
