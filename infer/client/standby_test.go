@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,18 +175,21 @@ func TestPoolOfProcessesSharesTheWork(t *testing.T) {
 		}
 	}
 
-	// One that is stopped has its frames in flight until it dies: they are all that is lost.
-	stop(t, pool[1].cmd.Process)
+	// One that is stopped has its frames in flight until it dies: they are all that is lost. All stop until each has as many as it may.
+	for _, p := range pool {
+		stop(t, p.cmd.Process)
+	}
 	lost, sequence := map[uint32]bool{}, uint32(100)
 	for range 2 * workers {
-		for {
-			if cause, ok := s.Offer(frame(int(sequence))); ok {
-				break
-			} else if cause != capture.DropSuperseded {
-				t.Fatalf("frame %d was dropped by %s", sequence, cause)
-			}
+		if cause, ok := s.Offer(frame(int(sequence))); !ok {
+			t.Fatalf("frame %d was dropped by %s", sequence, cause)
 		}
 		sequence++
+	}
+	for _, p := range []*process{pool[0], pool[2]} {
+		if err := p.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
 	}
 	waitFor(t, func() bool { return c.Stats().InFlight == 2 })
 	c.mu.Lock()
