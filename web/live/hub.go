@@ -1,7 +1,7 @@
 // Package live shows cameras' frames to whoever watches, with what was seen in each.
 //
 // Nothing is done while nobody watches. A frame that is shown costs its camera's goroutine one copy; it becomes a JPEG file on the hub's
-// own goroutine, once for all viewers of a width whose turn it is, and that may use a small share of the machine only, and half of what
+// own goroutine, once for all viewers of a width whose turn it is, and that may use a small share of the machine only, and a sixth of what
 // nobody else uses: then frames are left out, for all alike. A viewer that does not keep up misses frames, and one that takes none is dropped.
 package live
 
@@ -205,7 +205,7 @@ func (h *Hub) Run(ctx context.Context) {
 		}
 		blind = err != nil
 		// What it took is a part of the time that follows: so it takes no more than its share.
-		rest := min(time.Duration(float64(time.Since(began))*(1/min(h.share+idle/2, 1)-1)), longestRest)
+		rest := min(time.Duration(float64(time.Since(began))*(1/min(h.share+idle/6, 1)-1)), longestRest)
 		select {
 		case <-time.After(rest):
 		case <-ctx.Done():
