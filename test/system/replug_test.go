@@ -298,7 +298,7 @@ device: guest
 cameras:
   - {name: gate, rate: 0, source: {v4l2: {id: "platform:v4l2loopback-000", formats: [mjpeg], size: 768x576, rate: 1}}}
 infer: {model: /usr/lib/vedette/models/coco.onnx, deadlines: {run: 4m, load: 4m}}
-mqtt: {brokers: [tcp://127.0.0.1:1883]}
+mqtt: {brokers: ['tcp://127.0.0.1:1883']}
 `)
 	began := time.Now()
 	var seen detections
