@@ -88,8 +88,12 @@ func soak(ctx context.Context, s *subject) (string, error) {
 	if after.disk > before.disk+mayGrowMore {
 		return "", fmt.Errorf("after the warm-up it took %d KiB of the disk, in the end %d", before.disk>>10, after.disk>>10)
 	}
-	if w, err := s.worker(ctx, 1); err != nil || w.Generation != uint64(1+counts[0]+counts[1]) {
-		return "", fmt.Errorf("%d kills and %d stops made a worker of generation %d, %w", counts[0], counts[1], w.Generation, err)
+	w, err := s.worker(ctx, 1)
+	if err != nil {
+		return "", err
+	}
+	if w.Generation != uint64(1+counts[0]+counts[1]) {
+		return "", fmt.Errorf("%d kills and %d stops made a worker of generation %d", counts[0], counts[1], w.Generation)
 	}
 	figures, err := a.everything(ctx)
 	if err != nil {

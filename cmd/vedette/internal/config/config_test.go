@@ -87,6 +87,7 @@ func TestMistakesAreNamedWithTheirPlace(t *testing.T) {
 		{"unknown key in a camera", small + "    ratte: 3\n", []string{`f.yaml:6:5: unknown key "ratte": did you mean "rate"?`}},
 		{"nothing near", "zzzzzzzzzzzz: 1\n", []string{`f.yaml:1:1: unknown key "zzzzzzzzzzzz"`}},
 		{"wrong type", "infer:\n  threads: many\n", []string{`f.yaml:2:12: "many" is not a whole number`}},
+		{"colon in braces", "mqtt: {brokers: [tcp://127.0.0.1:1883]}\n", []string{"f.yaml:1:33: within braces a colon ends a word", "quotes"}},
 		{"no duration", "infer:\n  deadlines: {run: 5}\n", []string{"f.yaml:2:"}},
 		{"not YAML", "infer: [\n", []string{"f.yaml:"}},
 		{"duplicate key", "device: a\ndevice: b\n", []string{"f.yaml:2:1: ", "device"}},

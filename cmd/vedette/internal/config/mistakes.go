@@ -30,6 +30,9 @@ func describe(name string, err error) error {
 	var mistyped *yaml.TypeError
 	if errors.As(err, &mistyped) && at.GetToken() != nil {
 		message = fmt.Sprintf("%q is not %s", at.GetToken().Value, kindName(mistyped.DstType))
+		if at.GetToken().Value == ":" { // as of a port, in {brokers: [tcp://127.0.0.1:1883]}
+			message = "within braces a colon ends a word: put the text that it stands in between quotes"
+		}
 	}
 	if token := at.GetToken(); token != nil {
 		return fmt.Errorf("%s:%d:%d: %s", name, token.Position.Line, token.Position.Column, message)
