@@ -127,7 +127,7 @@ func (p *Pipeline) execute(ctx context.Context, r command.Request) error {
 			return nil
 		})
 	case command.Threshold:
-		if err := mayChange(p.workers.model.Load(), r.Label); err != nil {
+		if err := mayChange(p.workers.model(), r.Label); err != nil {
 			return err
 		}
 		return p.override(ctx, func(o config.Overrides) error {
@@ -160,7 +160,7 @@ func (p *Pipeline) restartWorkers(ctx context.Context) error {
 	var late []string
 	for i, s := range p.workers.supervisors {
 		if state := s.Status().State; state != supervisor.Ready && state != supervisor.Stopped {
-			late = append(late, fmt.Sprintf("%s is %s", workerName(i, p.opts.Config.Infer), state))
+			late = append(late, fmt.Sprintf("%s is %s", p.workers.name(i), state))
 		}
 	}
 	if len(late) > 0 {

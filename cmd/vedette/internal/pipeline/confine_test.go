@@ -19,7 +19,7 @@ import (
 	"vedette/supervisor/sandbox"
 )
 
-// The test binary confines itself as `vedette confine` does, and then becomes itself to look at what it may open.
+// The test binary confines itself as `vedette confine` does, and then becomes itself: to look at what it may open, or as a worker.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
@@ -33,6 +33,12 @@ func TestMain(m *testing.M) {
 		case "look":
 			for _, attempt := range os.Args[2:] {
 				fmt.Println(attempt, int(look(attempt)))
+			}
+			return
+		case "infer-worker":
+			if err := buildingWorker(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
 			}
 			return
 		}

@@ -138,13 +138,8 @@ func (w *workers) lead(ctx context.Context, i int) error {
 		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		for w.shed.Load() {
-			w.progress[i].Made()
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(time.Second):
-			}
+		if !w.waitFor(ctx, i, func() bool { return !w.shed.Load() }) {
+			return nil
 		}
 	}
 }

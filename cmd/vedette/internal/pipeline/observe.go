@@ -13,8 +13,9 @@ import (
 
 // The parts of the service that may be degraded, as the state document names them.
 const (
-	webPart   = "web"
-	masksPart = "masks"
+	webPart      = "web"
+	masksPart    = "masks"
+	providerPart = "execution provider"
 	// ControlPart is Options.Degraded's to name.
 	ControlPart = "control socket"
 )
@@ -76,7 +77,7 @@ func (p *Pipeline) snapshot() metrics.Snapshot {
 		Best:     p.best.Stats(),
 		Withheld: p.withheld.counts(),
 		Commands: p.desk.Counts(),
-		May:      []string{webPart, masksPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart, clientIDPart},
+		May:      []string{webPart, masksPart, providerPart, ControlPart, LimitsPart, memoryPart, outboxPart, subscriptionsPart, clientIDPart},
 	}
 	if p.lives != nil {
 		s.Open = p.lives.Stats()

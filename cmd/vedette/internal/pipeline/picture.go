@@ -154,6 +154,6 @@ func (p *Pipeline) wantsPicture(e retained.Entry, camera capture.Camera) bool {
 
 // knowsLabel tells whether the model has a label, as far as it is known. A class without one is nobody's to know.
 func (p *Pipeline) knowsLabel(label string) bool {
-	model := p.workers.model.Load()
+	model := p.workers.model()
 	return label == "" || model == nil || slices.Contains(model.Labels, label)
 }

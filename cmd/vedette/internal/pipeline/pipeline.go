@@ -166,7 +166,7 @@ func newPipeline(opts Options) (*Pipeline, error) {
 	var err error
 	p.workers, err = newWorkers(workerOptions{
 		config: opts.Config, executable: opts.Executable, tree: opts.Tree, client: p.client, policy: restartPolicy(opts.Policy),
-		fault: p.publishFault, changed: p.workerChanged, watchdog: p.watchdog, logger: opts.Logger,
+		fault: p.publishFault, changed: p.workerChanged, watchdog: p.watchdog, standIn: wantsStandIn(opts.Config.Infer), logger: opts.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -308,7 +308,7 @@ func (p *Pipeline) runMQTT(ctx context.Context) error {
 	return p.mqtt.Run(ctx)
 }
 
-func (p *Pipeline) runWorkers(ctx context.Context) error { return p.workers.run(ctx, p.started.there) }
+func (p *Pipeline) runWorkers(ctx context.Context) error { return p.workers.run(ctx) }
 
 func restartPolicy(policy supervisor.Policy) supervisor.Policy {
 	if policy == (supervisor.Policy{}) {
@@ -354,7 +354,7 @@ func (p *Pipeline) Frames() (n uint64) {
 
 // Provider is the execution provider that runs the model; empty before the model is loaded.
 func (p *Pipeline) Provider() string {
-	if model := p.workers.model.Load(); model != nil {
+	if model := p.workers.model(); model != nil {
 		return model.Provider
 	}
 	return ""

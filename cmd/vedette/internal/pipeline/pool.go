@@ -38,7 +38,7 @@ func RunPool(ctx context.Context, cfg config.Config, executable string, logger *
 	workersContext, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var working sync.WaitGroup
 	var worked error
-	working.Go(func() { worked = w.run(workersContext, nil) })
+	working.Go(func() { worked = w.run(workersContext) })
 	used := use(ctx, c)
 	if cause := context.Cause(ctx); used != nil && cause != nil {
 		used = cause

@@ -43,7 +43,7 @@ func Probe(ctx context.Context, cfg config.Config, executable string, tree *cgro
 	loaded := make(chan struct{})
 	sayLoaded := sync.OnceFunc(func() { close(loaded) })
 	changed := func(supervisor.Status) {
-		if w != nil && w.model.Load() != nil {
+		if w != nil && w.model() != nil {
 			sayLoaded()
 		}
 	}
@@ -72,7 +72,7 @@ func Probe(ctx context.Context, cfg config.Config, executable string, tree *cgro
 	if err := errors.Join(err, <-looked); err != nil && failure == nil {
 		return infer.Model{}, nil, err
 	}
-	if model := w.model.Load(); model != nil && failure == nil {
+	if model := w.model(); model != nil && failure == nil {
 		return *model, found, nil
 	}
 	if failure == nil {

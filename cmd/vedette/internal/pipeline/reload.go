@@ -134,6 +134,7 @@ func changeable(before, after config.Config) error {
 		{"state_dir", before.StateDir, after.StateDir},
 		{"infer.workers", before.Infer.Workers, after.Infer.Workers},
 		{"infer.spare", before.Infer.Spare, after.Infer.Spare},
+		{"infer.providers (tensorrt beside cuda)", wantsStandIn(before.Infer), wantsStandIn(after.Infer)},
 		{"infer.deadlines", before.Infer.Deadlines, after.Infer.Deadlines},
 		{"mqtt", before.MQTT, after.MQTT},
 		{"web", before.Web, after.Web},

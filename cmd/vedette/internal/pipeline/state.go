@@ -27,11 +27,17 @@ func (p *Pipeline) State() payload.State {
 		Cameras:  map[string]payload.Camera{},
 		Degraded: append([]payload.Degradation{}, p.opts.Degraded...),
 	}
-	model := p.workers.model.Load()
+	model := p.workers.model()
 	roles := p.workers.roles()
 	for i, s := range p.workers.supervisors {
 		status := s.Status()
-		w := workerState(workerName(i, p.opts.Config.Infer), status, roles[i], model)
+		if i == p.workers.standIn {
+			if status.State == supervisor.Stopped { // nobody misses it
+				continue
+			}
+			state.Degraded = append(state.Degraded, standInDegradation())
+		}
+		w := workerState(p.workers.name(i), status, roles[i], p.workers.models[i].Load())
 		if usage, ok := s.Usage(); ok {
 			w.Memory = &payload.Memory{Current: usage.Current, Peak: usage.Peak, Pressure: usage.Pressure}
 		}
@@ -145,8 +151,15 @@ func workerDegradation(w payload.Worker) payload.Degradation {
 
 func providerDegradation(model *infer.Model) payload.Degradation {
 	return payload.Degradation{
-		What: "execution provider", Why: "the model runs on " + model.Provider + ": " + model.Degraded,
+		What: providerPart, Why: "the model runs on " + model.Provider + ": " + model.Degraded,
 		Remedy: "mend what is named, and restart the service; or take the provider out of infer.providers",
+	}
+}
+
+func standInDegradation() payload.Degradation {
+	return payload.Degradation{
+		What: providerPart, Why: "CUDA serves while TensorRT's engine is built, which takes minutes, once",
+		Remedy: "wait; 'vedette model build' builds one ahead of time",
 	}
 }
 

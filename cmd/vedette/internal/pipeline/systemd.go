@@ -42,7 +42,7 @@ func (p *Pipeline) workerChanged(status supervisor.Status) {
 		p.unreapable()
 		fallthrough
 	case supervisor.Ready, supervisor.Degraded:
-		if model := p.workers.model.Load(); model != nil {
+		if model := p.workers.model(); model != nil {
 			p.announcer.modelLoaded(model)
 		}
 		p.started.once.Do(func() { close(p.started.there) })

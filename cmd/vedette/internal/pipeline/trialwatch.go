@@ -142,7 +142,7 @@ type seenWorker struct {
 
 func (w *workers) seen() (all []seenWorker) {
 	for i, s := range w.supervisors {
-		all = append(all, seenWorker{s.Status().State, w.startedWith(workerName(i, w.config.Infer))})
+		all = append(all, seenWorker{s.Status().State, w.startedWith(w.name(i))})
 	}
 	return all
 }

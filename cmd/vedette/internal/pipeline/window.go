@@ -27,7 +27,7 @@ func (p *Pipeline) newWeb() (*web.Server, error) {
 		return nil, nil
 	}
 	for i := range p.workers.supervisors {
-		p.records.Worker(workerName(i, p.opts.Config.Infer))
+		p.records.Worker(p.workers.name(i))
 	}
 	return web.New(web.Options{
 		Config: p.opts.Config.Web, StateDir: p.opts.Config.StateDir,

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,10 +40,11 @@ type workers struct {
 	sandbox sandbox.Status // what holds the workers
 
 	active      int // how many are to get frames at a time
+	standIn     int // which is for the time of a building alone; -1: none
 	supervisors []*supervisor.Supervisor
 	progress    []*notify.Progress                        // of each supervisor
 	links       []atomic.Pointer[client.Link]             // of each supervisor: to its latest generation
-	model       atomic.Pointer[infer.Model]               // as the last worker that loaded it said
+	models      []atomic.Pointer[infer.Model]             // as the latest generation of each that loaded it said
 	orders      atomic.Pointer[orders]                    // for the next generation of each
 	ends        []atomic.Pointer[context.CancelCauseFunc] // of each supervisor: ends its Run
 	shed        atomic.Bool                               // whether there is no memory for a spare
@@ -99,6 +101,7 @@ type workerOptions struct {
 	fault      func(supervisor.Fault)
 	changed    func(supervisor.Status)
 	watchdog   *notify.Watchdog
+	standIn    bool // whether there is to be one, see wantsStandIn
 	logger     *slog.Logger
 }
 
@@ -114,15 +117,20 @@ func newWorkers(o workerOptions) (*workers, error) {
 		o.logger.Warn("workers cannot be confined as they should be: privacy masks are advisory",
 			"why", strings.Join(missing, "; "))
 	}
-	w.active = cfg.Infer.Workers
+	w.active, w.standIn = cfg.Infer.Workers, -1
 	all := cfg.Infer.Workers
 	if cfg.Infer.Spare {
 		all++
 	}
+	if o.standIn {
+		w.standIn = all
+		all++
+	}
+	w.models = make([]atomic.Pointer[infer.Model], all)
 	w.links = make([]atomic.Pointer[client.Link], all)
 	w.ends = make([]atomic.Pointer[context.CancelCauseFunc], all)
 	for i := range all {
-		name := workerName(i, cfg.Infer)
+		name := w.name(i)
 		progress := o.watchdog.Watch("supervisor of "+name, supervisorLimit)
 		w.progress = append(w.progress, progress)
 		w.supervisors = append(w.supervisors, supervisor.New(supervisor.Options{
@@ -143,22 +151,41 @@ func newWorkers(o workerOptions) (*workers, error) {
 	return w, nil
 }
 
-func workerName(i int, cfg infer.Config) string {
-	if cfg.Workers == 1 && !cfg.Spare {
+// name is a worker's in logs, faults and metrics.
+func (w *workers) name(i int) string {
+	switch cfg := w.config.Infer; {
+	case i == w.standIn:
+		return standInName
+	case cfg.Workers == 1 && !cfg.Spare:
 		return "infer-worker"
 	}
 	return fmt.Sprintf("infer-worker-%d", i+1)
 }
 
+// model is that of a worker that gets frames; before and between, what was loaded last; nil: none was.
+func (w *workers) model() (model *infer.Model) {
+	for i := range w.models {
+		m := w.models[i].Load()
+		if m != nil && w.activeLink(i) != nil {
+			return m
+		}
+		model = cmp.Or(model, m)
+	}
+	return model
+}
+
 // run returns when every worker has ended. A spare starts once the first worker's start has come to something: what that
 // takes, such as the building of an engine, is not done twice at a time, and is there for the spare.
-func (w *workers) run(ctx context.Context, started <-chan struct{}) error {
+func (w *workers) run(ctx context.Context) error {
 	errs := make([]error, len(w.supervisors))
 	var all sync.WaitGroup
 	for i := range w.supervisors {
 		all.Go(func() {
 			defer w.progress[i].Ended()
-			if i < w.active || w.await(ctx, started, w.progress[i]) {
+			switch {
+			case i == w.standIn:
+				errs[i] = w.leadStandIn(ctx, i)
+			case i < w.active || w.waitFor(ctx, i, w.firstOutcome):
 				errs[i] = w.lead(ctx, i)
 			}
 		})
@@ -167,19 +194,33 @@ func (w *workers) run(ctx context.Context, started <-chan struct{}) error {
 	return errors.Join(errs...)
 }
 
-func (w *workers) await(ctx context.Context, started <-chan struct{}, progress *notify.Progress) bool {
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-started:
+// firstOutcome tells whether the first start of a worker that is to get frames has come to something.
+func (w *workers) firstOutcome() bool {
+	return slices.ContainsFunc(w.supervisors[:w.active], func(s *supervisor.Supervisor) bool {
+		switch s.Status().State {
+		case supervisor.Ready, supervisor.Degraded, supervisor.Unreapable:
 			return true
+		}
+		return false
+	})
+}
+
+// waitEvery is how often waitFor looks.
+const waitEvery = 100 * time.Millisecond
+
+// waitFor has worker i wait, and gives false when ctx ends first.
+func (w *workers) waitFor(ctx context.Context, i int, there func() bool) bool {
+	ticker := time.NewTicker(waitEvery)
+	defer ticker.Stop()
+	for !there() {
+		select {
 		case <-ctx.Done():
 			return false
 		case <-ticker.C:
-			progress.Made()
+			w.progress[i].Made()
 		}
 	}
+	return ctx.Err() == nil
 }
 
 // roles says of each worker whether it gets frames, or stands by to take the place of one that does. While active ones
@@ -216,7 +257,7 @@ func (w *workers) activeLink(i int) *client.Link {
 // startedWith is the model's path that a worker's latest generation was started with; "" where there was none.
 func (w *workers) startedWith(name string) string {
 	for i := range w.links {
-		if link := w.links[i].Load(); link != nil && workerName(i, w.config.Infer) == name {
+		if link := w.links[i].Load(); link != nil && w.name(i) == name {
 			return link.ModelPath()
 		}
 	}
@@ -253,6 +294,9 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 	w.yield()
 	o := w.orders.Load()
 	cfg := o.config.Infer
+	if i == w.standIn {
+		cfg.Providers = withoutTensorRT(cfg.Providers)
+	}
 	if accelerated(cfg) {
 		if err := os.MkdirAll(cacheFolder(o.config), 0o700); err != nil {
 			return process.Spec{}, nil, fmt.Errorf("cannot make the worker's cache: %w", err)
@@ -297,7 +341,7 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Files: []*os.File{child, policy}, // ControlFD, policyFD
 		Line:  logging.Relay(w.logger.With("worker", name, "generation", generation)),
 	}
-	return spec, conversation{link, func(m infer.Model) { w.model.Store(&m) }}, nil
+	return spec, conversation{link, func(m infer.Model) { w.models[i].Store(&m) }}, nil
 }
 
 // conversation is one generation's talk, in the supervisor's words.
