@@ -20,14 +20,7 @@ func (f *File) Behind(data []byte, image int, frame infer.Tensor) *File {
 	return &behind
 }
 
-func (f *File) newSession(in, out []string, inputs, outputs []ort.Value, o *ort.SessionOptions) (*ort.AdvancedSession, error) {
-	if f.data != nil {
-		return ort.NewAdvancedSessionWithONNXData(f.data, in, out, inputs, outputs, o)
-	}
-	return ort.NewAdvancedSession(f.options.Model, in, out, inputs, outputs, o)
-}
-
-func (f *File) newDynamicSession(in, out []string, o *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
+func (f *File) newSession(in, out []string, o *ort.SessionOptions) (*ort.DynamicAdvancedSession, error) {
 	if f.data != nil {
 		return ort.NewDynamicAdvancedSessionWithONNXData(f.data, in, out, o)
 	}

@@ -171,7 +171,7 @@ func (f *File) outputShapes(inputs []*tensor) (map[string][]int64, error) {
 		}
 		outNames = append(outNames, info.Name)
 	}
-	session, err := f.newDynamicSession(names, outNames, o)
+	session, err := f.newSession(names, outNames, o)
 	if err != nil {
 		return nil, modelError(f.options.Model, err)
 	}

@@ -27,8 +27,9 @@ type Options struct {
 // Session is a loaded model with memory for its inputs and outputs. It belongs to one goroutine at a time. A process
 // loads one ONNX Runtime: the first session's.
 type Session struct {
-	session  *ort.AdvancedSession
-	inputs   []*tensor
+	Feed
+	session  *ort.DynamicAdvancedSession
+	more     []*Feed
 	outputs  []*tensor
 	file     infer.Signature // as the file has it
 	library  Candidate
@@ -60,10 +61,10 @@ func (f *File) Open(shapes map[string][]int64) (*Session, error) {
 func (s *Session) open(f *File, shapes map[string][]int64) error {
 	model := f.options.Model
 	var err error
-	if s.inputs, err = newTensors("input", f.inputs, shapes); err != nil {
+	if s.tensors, err = newTensors("input", f.inputs, shapes); err != nil {
 		return fmt.Errorf("cannot use model %s: %w", model, err)
 	}
-	if shapes, err = f.outputShapes(s.inputs); err != nil {
+	if shapes, err = f.outputShapes(s.tensors); err != nil {
 		return err
 	}
 	if s.outputs, err = newTensors("output", f.outputs, shapes); err != nil {
@@ -73,13 +74,13 @@ func (s *Session) open(f *File, shapes map[string][]int64) error {
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	inNames, inValues := bound(s.inputs)
-	outNames, outValues := bound(s.outputs)
+	inNames, _ := bound(s.tensors)
+	outNames, _ := bound(s.outputs)
 	s.provider, s.degraded, err = f.policy.session(
 		func() (*ort.SessionOptions, error) { return sessionOptions(threads) },
 		func(options *ort.SessionOptions) error {
 			nodes, err := counted(func() (err error) {
-				s.session, err = f.newSession(inNames, outNames, inValues, outValues, options)
+				s.session, err = f.newSession(inNames, outNames, options)
 				return err
 			})
 			if err != nil {
@@ -88,7 +89,36 @@ func (s *Session) open(f *File, shapes map[string][]int64) error {
 			s.nodes = nodes
 			return nil
 		})
-	return err
+	if err != nil {
+		return err
+	}
+	return s.bind(&s.Feed)
+}
+
+// NewFeed makes memory for another run's inputs.
+func (s *Session) NewFeed() (*Feed, error) {
+	f := &Feed{}
+	s.more = append(s.more, f)
+	for _, t := range s.tensors {
+		twin, err := newTensor("input", t.info, t.element, nil)
+		if err != nil {
+			return nil, err
+		}
+		f.tensors = append(f.tensors, twin)
+	}
+	return f, s.bind(f)
+}
+
+func (s *Session) bind(f *Feed) (err error) {
+	if f.binding, err = s.session.CreateIoBinding(); err != nil {
+		return plain(err)
+	}
+	for _, t := range s.outputs {
+		if err := f.binding.BindOutput(t.info.Name, t.value); err != nil {
+			return plain(err)
+		}
+	}
+	return f.bindInputs()
 }
 
 // sessionOptions are the same on every provider. Threads that spin between runs would take 30% of a core at low rates,
@@ -110,9 +140,6 @@ func sessionOptions(threads int) (*ort.SessionOptions, error) {
 	}
 	return o, nil
 }
-
-// Inputs describes the model's inputs as they are bound: a free batch dimension is 1.
-func (s *Session) Inputs() []infer.Tensor { return infos(s.inputs) }
 
 // Outputs describes the model's outputs as they are bound: a free batch dimension is 1.
 func (s *Session) Outputs() []infer.Tensor { return infos(s.outputs) }
@@ -146,32 +173,27 @@ func (s *Session) RuntimeVersion() string { return ort.GetVersion() }
 // RuntimePath is where the library was found.
 func (s *Session) RuntimePath() string { return s.library.Path }
 
-// Input is the first input's memory, for the caller to fill before Run; nil where its type is not float32. It is valid
-// until Close.
-func (s *Session) Input() []float32 { return s.inputs[0].float32s() }
-
-// InputFloat32s is the memory of input i where that is float32, else nil. It is valid until Close.
-func (s *Session) InputFloat32s(i int) []float32 { return s.inputs[i].float32s() }
-
-// InputFloat16s is the memory of input i where that is float16, as its bits, else nil. It is valid until Close.
-func (s *Session) InputFloat16s(i int) []uint16 { return s.inputs[i].float16s() }
-
-// InputBytes is the memory of any input, whatever its type, in the machine's byte order. It is valid until Close.
-func (s *Session) InputBytes(i int) []byte { return s.inputs[i].mem }
-
 // Output is what the last Run wrote into an output, with its shape. Another type than float32 is converted; what a
 // float32 cannot hold is rounded. It is valid until Close, and each Run overwrites it.
 func (s *Session) Output(i int) (data []float32, shape []int64) {
 	return s.outputs[i].values, s.outputs[i].info.Shape
 }
 
-// Run computes the outputs from the inputs. It allocates nothing of Go's. It cannot be interrupted: what bounds a run is
+// Run is RunOn with the session's own memory.
+func (s *Session) Run() error { return s.RunOn(&s.Feed) }
+
+// RunOn computes the outputs from the inputs. It allocates nothing of Go's on the CPU. It cannot be interrupted: what bounds a run is
 // the process's end. An error that wraps ErrDeviceLost is for good.
-func (s *Session) Run() error {
+func (s *Session) RunOn(f *Feed) error {
 	if s.session == nil {
 		return errors.New("cannot run the model: the session is closed")
 	}
-	if err := runError(s.session.Run()); err != nil {
+	if s.provider != CPU {
+		if err := runError(f.bindInputs()); err != nil {
+			return err
+		}
+	}
+	if err := runError(s.session.RunWithBinding(f.binding)); err != nil {
 		return err
 	}
 	for _, t := range s.outputs {
@@ -185,11 +207,14 @@ func destroy(o interface{ Destroy() error }) { _ = o.Destroy() }
 
 // Close frees the model and its memory; ONNX Runtime stays loaded. A second call does nothing.
 func (s *Session) Close() {
+	for _, f := range append(s.more, &s.Feed) {
+		f.close()
+	}
 	if s.session != nil {
 		destroy(s.session)
 		s.session = nil
 	}
-	for _, t := range append(s.inputs, s.outputs...) {
+	for _, t := range s.outputs {
 		t.close()
 	}
 }

@@ -18,11 +18,12 @@ const maxTensorBytes = 1 << 30
 // tensor is an input or output in memory of its own, which Go neither moves nor frees: the session holds C pointers to
 // it.
 type tensor struct {
-	info   infer.Tensor
-	mem    []byte
-	value  *ort.CustomDataTensor
-	values []float32     // of an output: the memory itself, or what convert makes of it
-	halves *half.Decoder // of a float16 output
+	info    infer.Tensor
+	element ort.TensorElementDataType
+	mem     []byte
+	value   *ort.CustomDataTensor
+	values  []float32     // of an output: the memory itself, or what convert makes of it
+	halves  *half.Decoder // of a float16 output
 }
 
 // elementSize tells whether a tensor can be bound with a type, and its elements' size in bytes.
@@ -112,7 +113,7 @@ func newTensor(kind string, info infer.Tensor, element ort.TensorElementDataType
 	if len(info.Shape) == 0 {
 		return nil, fmt.Errorf("%s %q has no dimensions", kind, info.Name)
 	}
-	t := &tensor{info: info}
+	t := &tensor{info: info, element: element}
 	t.info.Shape = slices.Clone(info.Shape)
 	if shape != nil {
 		if !matches(info.Shape, shape) {

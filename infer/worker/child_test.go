@@ -14,9 +14,16 @@ import (
 )
 
 func TestConversation(t *testing.T) {
+	t.Run("one after the other", func(t *testing.T) { converse(t, false) })
+	t.Run("ahead", func(t *testing.T) { converse(t, true) })
+}
+
+func converse(t *testing.T, ahead bool) {
 	c := start(t)
 	p := photograph(t)
-	c.send(defaultLoad(t))
+	load := defaultLoad(t)
+	load.Ahead = ahead
+	c.send(load)
 	hello := expect[*wire.Hello](c)
 	if m := hello.Model; hello.Protocol != wire.ProtocolVersion || m.Name != "coco" || m.Family != "centernet" ||
 		m.Provider != "cpu" || m.Degraded != "" || len(m.SHA256) != 64 || m.Runtime == "" || m.Label(0) != "person" {

@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"vedette/infer"
@@ -41,6 +42,9 @@ func (w *worker) work(ctx context.Context, load wire.Load) error {
 	}
 	w.log.Info("model is loaded", "model", model.Name, "family", model.Family, "provider", model.Provider,
 		"runtime", model.Runtime, "took", wire.Monotonic()-w.started)
+	if load.Ahead {
+		return w.workAhead(ctx, e)
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,35 +64,47 @@ func (w *worker) do(e *engine, j job) (over bool, err error) {
 	case j.close != nil:
 		e.closeStream(j.close.Stream)
 	case j.isFrame:
-		result, err := e.look(j.frame)
-		if err != nil {
-			return true, w.fault(faultExit, err)
-		}
-		if err := w.send(result); err != nil {
-			return true, err
-		}
-		w.done.Add(1)
+		return w.answer(e.look(j.frame))
 	case j.shutdown != nil:
-		w.log.Info("shutting down", "reason", j.shutdown.Reason, "frames", w.done.Load())
-		return true, w.send(&wire.Goodbye{Generation: w.generation})
+		return true, w.part(j.shutdown)
 	}
 	return false, nil
 }
 
-// engine turns frames into results. It belongs to one goroutine.
+// answer sends what the engine says of a frame.
+func (w *worker) answer(result *wire.Result, err error) (over bool, _ error) {
+	if err != nil {
+		return true, w.fault(faultExit, err)
+	}
+	if err := w.send(result); err != nil {
+		return true, err
+	}
+	w.done.Add(1)
+	return false, nil
+}
+
+// part says goodbye.
+func (w *worker) part(m *wire.Shutdown) error {
+	w.log.Info("shutting down", "reason", m.Reason, "frames", w.done.Load())
+	return w.send(&wire.Goodbye{Generation: w.generation})
+}
+
+// engine turns frames into results. It belongs to one goroutine, or to two: then one has the streams and prepares frames, the other
+// has the session and finishes them.
 type engine struct {
 	log     *slog.Logger
 	session *onnx.Session
-	run     func() error // the session's Run
-	spec    infer.InputSpec
+	family  decode.Family
+	run     func(*onnx.Feed) error // the session's RunOn
 	decoder decode.Decoder
-	input   input
+	input   *input          // on the session's own memory
 	inGraph *inGraph        // nil where frames are converted on the host
 	outputs []decode.Output // the session's memory
 	streams map[uint32]*stream
 
+	generation uint64
 	result     wire.Result // the last answer, valid until the next
-	complaints uint64
+	complaints atomic.Uint64
 }
 
 // stream is what frames of one ring need.
@@ -120,7 +136,7 @@ func newEngine(load wire.Load, building func(), log *slog.Logger) (*engine, infe
 	if err != nil {
 		return nil, infer.Model{}, err
 	}
-	e := &engine{log: log, session: s, run: s.Run, streams: map[uint32]*stream{}}
+	e := &engine{log: log, session: s, run: s.RunOn, streams: map[uint32]*stream{}}
 	if load.Preprocess == preprocessInGraph {
 		e.inGraph = &inGraph{file: file, path: load.ModelPath, shapes: shapes}
 	}
@@ -146,14 +162,11 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 	if err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	e.spec = family.Input
-	e.input = newInput(s, family)
+	e.family = family
+	e.input = newInput(&s.Feed, family)
 	e.use(s)
-	if e.inGraph != nil {
-		e.inGraph.family = family
-	}
 	for range warmRuns {
-		if err := e.run(); err != nil {
+		if err := e.run(e.input.feed); err != nil {
 			return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 		}
 	}
@@ -171,7 +184,7 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 	}
 	e.log.Info("model is recognised", "family", family.Name, "evidence", strings.Join(family.Evidence, "; "))
 	e.result.Detections = make([]infer.Detection, 0, infer.MaxDetections)
-	e.result.Generation = load.Generation
+	e.generation = load.Generation
 	return infer.Model{
 		Name: load.Name, SHA256: sum, Family: family.Name, Evidence: family.Evidence, Fed: family.Input.String(), Labels: family.Labels,
 		Width: family.Input.Width, Height: family.Input.Height, Inputs: s.Inputs(), Outputs: s.Outputs(),
@@ -182,11 +195,11 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 
 // use makes a session the one that runs.
 func (e *engine) use(s *onnx.Session) {
-	e.session, e.run, e.outputs = s, s.Run, nil
+	e.session, e.run, e.outputs = s, s.RunOn, nil
 	for i := range s.Outputs() {
 		data, shape := s.Output(i)
 		// A model that wants several pictures at a time gets one, and what else there is to see in its outputs is nothing.
-		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/e.spec.Batch], Shape: shape})
+		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/e.family.Input.Batch], Shape: shape})
 	}
 }
 
@@ -210,7 +223,7 @@ func (e *engine) open(m *wire.OpenStream, file *os.File) {
 		e.complain("stream is opened twice", "stream", m.Stream, "camera", m.Name)
 		return
 	}
-	pre, err := preprocess.New(e.spec, preprocess.Stream{
+	pre, err := preprocess.New(e.family.Input, preprocess.Stream{
 		Format: m.Format, Region: m.Region, Turn: m.Turn, Masks: m.Masks,
 	})
 	if err != nil {
@@ -252,39 +265,67 @@ func (e *engine) close() {
 	e.session.Close()
 }
 
+// step is a frame between its preparation and its answer.
+type step struct {
+	result    wire.Result // without detections
+	input     *input      // that the picture is in; nil where there is none: result says why
+	camera    string
+	placement infer.Placement
+	at        time.Duration // when it was prepared
+}
+
 // look answers a frame; the answer is valid until the next. An error is the end of this process's usefulness.
 func (e *engine) look(r wire.FrameRecord) (*wire.Result, error) {
-	e.result = wire.Result{
-		Generation: e.result.Generation, Stream: r.Stream, Slot: r.Slot, Sequence: r.Sequence,
-		Status: wire.StatusFailed, Detections: e.result.Detections[:0],
-	}
+	s := e.prepareFrame(r, e.input)
+	return e.finish(&s)
+}
+
+// prepareFrame makes a frame's picture, in into.
+func (e *engine) prepareFrame(r wire.FrameRecord, into *input) step {
+	st := step{result: wire.Result{
+		Generation: e.generation, Stream: r.Stream, Slot: r.Slot, Sequence: r.Sequence, Status: wire.StatusFailed,
+	}}
 	start := wire.Monotonic()
-	e.result.Timings.Queue = max(start-r.Submitted, 0)
+	st.result.Timings.Queue = max(start-r.Submitted, 0)
 	if r.Submitted <= 0 {
-		e.result.Timings.Queue = 0
+		st.result.Timings.Queue = 0
 	}
 	s := e.streams[r.Stream]
 	if s == nil {
 		e.complain("frame of a stream that is not open", "stream", r.Stream)
-		return &e.result, nil
+		return st
 	}
 	pixels, err := s.view.Slot(int(r.Slot))
 	if err != nil || uint64(r.BytesUsed) > uint64(len(pixels)) {
 		e.complain("frame lies outside its ring", "camera", s.name, "slot", r.Slot, "bytes", r.BytesUsed)
-		return &e.result, nil
+		return st
 	}
+	st.camera, st.placement = s.name, s.placement
 
-	err = e.input.fill(s.pre, pixels[:r.BytesUsed])
-	start = lap(start, &e.result.Timings.Preprocess)
-	if errors.Is(err, preprocess.ErrDamaged) {
-		e.result.Status = wire.StatusDamaged
-		return &e.result, nil
-	}
-	if err != nil {
+	err = into.fill(s.pre, pixels[:r.BytesUsed])
+	st.at = lap(start, &st.result.Timings.Preprocess)
+	switch {
+	case errors.Is(err, preprocess.ErrDamaged):
+		st.result.Status = wire.StatusDamaged
+	case err != nil:
 		e.complain("frame cannot be preprocessed", "camera", s.name, "seq", r.Sequence, "error", err)
+	default:
+		st.input = into
+	}
+	return st
+}
+
+// finish runs the model on a frame that was prepared, and answers as look does.
+func (e *engine) finish(s *step) (*wire.Result, error) {
+	detections := e.result.Detections[:0]
+	e.result = s.result
+	e.result.Detections = detections
+	if s.input == nil {
 		return &e.result, nil
 	}
-	err = e.run()
+	start := wire.Monotonic()
+	e.result.Timings.Queue += start - s.at // it may have waited for the frame before it
+	err := e.run(s.input.feed)
 	start = lap(start, &e.result.Timings.Infer)
 	if errors.Is(err, onnx.ErrDeviceLost) {
 		return nil, err
@@ -295,7 +336,7 @@ func (e *engine) look(r wire.FrameRecord) (*wire.Result, error) {
 	}
 	if err != nil {
 		e.result.Detections = e.result.Detections[:0]
-		e.complain("frame cannot be inferred", "camera", s.name, "seq", r.Sequence, "error", err)
+		e.complain("frame cannot be inferred", "camera", s.camera, "seq", e.result.Sequence, "error", err)
 		return &e.result, nil
 	}
 	e.result.Status = wire.StatusOK
@@ -311,8 +352,7 @@ func lap(start time.Duration, stage *time.Duration) time.Duration {
 
 // complain logs what goes wrong frame by frame, at every power of two.
 func (e *engine) complain(what string, args ...any) {
-	e.complaints++
-	if bits.OnesCount64(e.complaints) == 1 {
-		e.log.Warn(what, append(args, "complaints", e.complaints)...)
+	if n := e.complaints.Add(1); bits.OnesCount64(n) == 1 {
+		e.log.Warn(what, append(args, "complaints", n)...)
 	}
 }

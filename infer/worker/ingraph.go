@@ -23,7 +23,6 @@ type inGraph struct {
 	file   *onnx.File
 	path   string
 	shapes map[string][]int64 // of free inputs
-	family decode.Family
 	stream *preprocess.Stream // what it was last loaded for; nil before
 }
 
@@ -39,17 +38,17 @@ func (e *engine) takeOn(s preprocess.Stream) error {
 		return errors.New("with preprocess: graph every camera of a session has the same format, size, region and turn as the first: " +
 			"use preprocess: host")
 	}
-	session, err := g.open(s)
+	session, err := g.open(e.family, s)
 	if err != nil {
 		return err
 	}
 	g.stream = nil // until the model has run on it
 	e.session.Close()
 	e.use(session)
-	e.input = input{frame: session.InputBytes(g.family.Image)}
-	fillFixed(session, g.family)
+	e.input = &input{feed: &session.Feed, frame: session.InputBytes(e.family.Image)}
+	fillFixed(&session.Feed, e.family)
 	for range warmRuns {
-		if err := e.run(); err != nil {
+		if err := e.run(e.input.feed); err != nil {
 			return err
 		}
 	}
@@ -59,12 +58,12 @@ func (e *engine) takeOn(s preprocess.Stream) error {
 	return nil
 }
 
-func (g *inGraph) open(s preprocess.Stream) (*onnx.Session, error) {
-	if n := g.family.Input.Batch; n != 1 {
+func (g *inGraph) open(family decode.Family, s preprocess.Stream) (*onnx.Session, error) {
+	if n := family.Input.Batch; n != 1 {
 		return nil, fmt.Errorf("model %s takes %d pictures at a time, and preprocess: graph makes one: use preprocess: host", g.path, n)
 	}
-	image := g.file.Signature().Inputs[g.family.Image].Name
-	nodes, err := preprocess.Graph(g.family.Input, s, image)
+	image := g.file.Signature().Inputs[family.Image].Name
+	nodes, err := preprocess.Graph(family.Input, s, image)
 	if err != nil {
 		return nil, err
 	}
@@ -78,5 +77,5 @@ func (g *inGraph) open(s preprocess.Stream) (*onnx.Session, error) {
 	frame := infer.Tensor{Name: preprocess.FrameInput, Shape: nodes.Inputs[0].Shape}
 	shapes := maps.Clone(g.shapes)
 	delete(shapes, image)
-	return g.file.Behind(model, g.family.Image, frame).Open(shapes)
+	return g.file.Behind(model, family.Image, frame).Open(shapes)
 }

@@ -11,8 +11,9 @@ import (
 	"vedette/infer/preprocess"
 )
 
-// input is the memory of the session's picture: one of these, by the type of its elements.
+// input is the memory of a run's picture: one of these, by the type of its elements.
 type input struct {
+	feed     *onnx.Feed // what the session runs on
 	float32s []float32
 	bytes    []byte
 	float16s []uint16
@@ -23,22 +24,22 @@ type input struct {
 }
 
 // newInput fills what is the same for every picture, too.
-func newInput(s *onnx.Session, f decode.Family) input {
-	fillFixed(s, f)
+func newInput(feed *onnx.Feed, f decode.Family) *input {
+	fillFixed(feed, f)
 	one := 3 * f.Input.Width * f.Input.Height
 	switch f.Input.Type {
 	case infer.Float16:
-		return input{float16s: s.InputFloat16s(f.Image)[:one], scratch: make([]float32, one)}
+		return &input{feed: feed, float16s: feed.InputFloat16s(f.Image)[:one], scratch: make([]float32, one)}
 	case infer.Uint8:
-		return input{bytes: s.InputBytes(f.Image)[:one]}
+		return &input{feed: feed, bytes: feed.InputBytes(f.Image)[:one]}
 	}
-	return input{float32s: s.InputFloat32s(f.Image)[:one]}
+	return &input{feed: feed, float32s: feed.InputFloat32s(f.Image)[:one]}
 }
 
 // fillFixed fills the inputs that are no picture.
-func fillFixed(s *onnx.Session, f decode.Family) {
+func fillFixed(feed *onnx.Feed, f decode.Family) {
 	for _, fill := range f.Fill {
-		for mem := s.InputBytes(fill.Input); len(mem) >= 8*len(fill.Values); {
+		for mem := feed.InputBytes(fill.Input); len(mem) >= 8*len(fill.Values); {
 			for _, v := range fill.Values {
 				binary.NativeEndian.PutUint64(mem, uint64(v))
 				mem = mem[8:]

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"vedette/cmd/vedette/internal/config"
+	"vedette/infer"
 	"vedette/infer/client"
 	"vedette/supervisor"
 	"vedette/supervisor/cgroup"
@@ -46,4 +47,21 @@ func RunPool(ctx context.Context, cfg config.Config, executable string, logger *
 	stop()
 	working.Wait()
 	return errors.Join(used, worked)
+}
+
+// ahead tells whether workers prepare a frame while the model runs on the one before it: where the model runs elsewhere, or its
+// sessions leave a processor free. Else it would take one from a session, for which that one's other threads wait spinning. Where the
+// model's graph prepares them there is nothing to do ahead.
+func ahead(cfg infer.Config, processors int) bool {
+	if cfg.Preprocess == "graph" {
+		return false
+	}
+	if accelerated(cfg) {
+		return true
+	}
+	threads := cfg.Threads
+	if threads == 0 {
+		threads = processors
+	}
+	return cfg.Workers*threads < processors
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -330,6 +331,7 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Cache:       workerCache(o.config),
 		Preprocess:  cfg.Preprocess,
 		Threads:     cfg.Threads,
+		Ahead:       ahead(cfg, runtime.GOMAXPROCS(0)),
 		Thresholds:  cfg.Thresholds,
 		Low:         o.config.Track.Low, // what may continue an object
 	})
