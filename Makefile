@@ -80,8 +80,9 @@ faults: setup ## break what may break, and look who survives; ROW=7 for one row,
 	@for where in $(WHERE); do $(BUILD)/faults -where $$where -row $(or $(ROW),0) -soak $(or $(SOAK),0) || failed=1; done; [ -z "$${failed:-}" ]
 
 system-test: build ## install and run the appliance in virtual machines; ARCH=arm64 for the other kind
-	@rm -rf $(BUILD)/deb/$(ARCH)
+	@rm -rf $(BUILD)/deb/{next-,}$(ARCH)
 	@packaging/deb/build $(ARCH)
+	@LINTIAN=no VERSION_SUFFIX=+next OUT=$(BUILD)/deb/next-$(ARCH) packaging/deb/build $(ARCH) vedette
 	@test/vm/image/build $(ARCH) >/dev/null
 	@env CGO_ENABLED=1 GOARCH=$(ARCH) $(CROSS) go build -o $(BUILD)/grab-$(ARCH) ./test/system/grab
 	@CGO_ENABLED=0 GOARCH=$(ARCH) go build -o $(BUILD)/feed-$(ARCH) ./test/loopback/feed

@@ -38,13 +38,16 @@ const (
 )
 
 // packaged is a machine with the packages as they are built, the service as their unit runs it, and a subscriber outside.
-type packaged struct{ *watched }
+type packaged struct {
+	*watched
+	before string // the files of that name before the packages came
+}
 
-// TestPackages is the start of one machine's life. Each step builds on the one before.
-func TestPackages(t *testing.T) {
+// TestPackagesFromInstallToPurge is one machine's life. Each step builds on the one before.
+func TestPackagesFromInstallToPurge(t *testing.T) {
 	provenOn(t, "amd64")
 	m := vm.Start(t, vm.Options{})
-	p := &packaged{fromOutside(t, m)}
+	p := &packaged{watched: fromOutside(t, m)}
 	for _, step := range []struct {
 		what string
 		does func()
@@ -55,6 +58,10 @@ func TestPackages(t *testing.T) {
 		{"the worker is in a cgroup with its limits, without rights", p.limits, false},
 		{"a worker that runs out of memory dies alone", p.outOfMemory, false},
 		{"a boot is complete when the service is healthy", p.bootComplete, true},
+		{"an upgrade while it runs loses no event", p.upgrade, false},
+		{"systemd's watchdog starts a service again that hangs", p.hang, false},
+		{"a stop is clean", p.stop, false},
+		{"purged, it leaves nothing", p.purge, false},
 	} {
 		if step.long && !nightly() {
 			continue
@@ -90,6 +97,12 @@ func (p *packaged) apt(arguments ...string) {
 	p.Succeed(p.t.Context(), append([]string{
 		"env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "--no-install-recommends",
 	}, arguments...)...)
+}
+
+// named is every file of that name on the disk, but for the packages that lie in the share.
+func (p *packaged) named() string {
+	p.t.Helper()
+	return p.Succeed(p.t.Context(), "find", "/", "-xdev", "-iname", "*vedette*")
 }
 
 func (p *packaged) property(name string) string {
@@ -130,6 +143,7 @@ func (p *packaged) sees() {
 
 func (p *packaged) install() {
 	ctx, arch := p.t.Context(), p.Guest.Arch
+	p.before = p.named()
 	p.apt(append([]string{"install"}, p.debs(arch, "vedette_*_"+arch+".deb", "vedette-onnxruntime_*_"+arch+".deb")...)...)
 	p.version()
 	// Nobody has said yet what it is to watch.
@@ -213,4 +227,49 @@ func (p *packaged) bootComplete() {
 		p.t.Errorf("vedette-health is %v", state)
 	}
 	p.Succeed(ctx, "systemctl", "stop", "boot-complete.target", "vedette-health.service")
+}
+
+func (p *packaged) hang() {
+	ctx := p.t.Context()
+	pid, restarts := p.property("MainPID"), p.property("NRestarts")
+	p.Succeed(ctx, "kill", "-STOP", pid)
+	p.until("systemd has started it again", func() bool {
+		now := p.Show(ctx, "vedette", "MainPID", "ActiveState", "NRestarts")
+		return now["ActiveState"] == "active" && now["MainPID"] != pid && now["NRestarts"] != restarts
+	})
+	if journal := p.Journal(ctx, "vedette"); !strings.Contains(journal, "Watchdog timeout") {
+		p.t.Errorf("it was not the watchdog:\n%s", journal)
+	}
+	p.sees()
+}
+
+func (p *packaged) stop() {
+	ctx := p.t.Context()
+	p.Succeed(ctx, "systemctl", "stop", "vedette")
+	p.until("the broker hears of it", func() bool { return p.status() == "offline" })
+	if state := p.Show(ctx, "vedette", "Result", "ActiveState"); state["Result"] != "success" || state["ActiveState"] != "inactive" {
+		p.t.Errorf("systemd says %v", state)
+	}
+	if left := p.Run(ctx, "pgrep", "--list-full", "--exact", "vedette"); left.ExitCode != 1 {
+		p.t.Errorf("there are processes left: %s", left.Stdout)
+	}
+	if left := p.Run(ctx, "test", "-e", unitGroup); left.ExitCode == 0 {
+		p.t.Error("its cgroup is left")
+	}
+}
+
+func (p *packaged) purge() {
+	ctx := p.t.Context()
+	p.apt("purge", "vedette", "vedette-onnxruntime")
+	if left := p.named(); left != p.before {
+		p.t.Errorf("before the packages there was\n%safter them\n%s", p.before, left)
+	}
+	for _, base := range []string{"passwd", "group"} {
+		if left := p.Run(ctx, "getent", base, "vedette"); left.ExitCode == 0 {
+			p.t.Errorf("the account is left: %s", left.Stdout)
+		}
+	}
+	if state := p.Show(ctx, "vedette", "LoadState"); state["LoadState"] != "not-found" {
+		p.t.Errorf("systemd still knows the unit: %v", state)
+	}
 }
