@@ -60,8 +60,12 @@ func TestPackagesFromInstallToPurge(t *testing.T) {
 		{"a boot is complete when the service is healthy", p.bootComplete, true},
 		{"an upgrade while it runs loses no event", p.upgrade, false},
 		{"systemd's watchdog starts a service again that hangs", p.hang, false},
+		{"a downgrade while it runs loses no event", p.downgrade, true},
 		{"a stop is clean", p.stop, false},
+		{"it does its work on a root that is read-only", p.readOnly, true},
+		{"removed, it leaves the operator's files", p.remove, true},
 		{"purged, it leaves nothing", p.purge, false},
+		{"apt installs it from a signed repository, and from no other", p.repository, true},
 	} {
 		if step.long && !nightly() {
 			continue
@@ -255,6 +259,21 @@ func (p *packaged) stop() {
 	}
 	if left := p.Run(ctx, "test", "-e", unitGroup); left.ExitCode == 0 {
 		p.t.Error("its cgroup is left")
+	}
+}
+
+func (p *packaged) remove() {
+	ctx := p.t.Context()
+	p.Succeed(ctx, "systemctl", "start", "vedette")
+	p.apt("remove", "vedette")
+	if state := p.property("ActiveState"); state != "inactive" {
+		p.t.Errorf("the service is %s", state)
+	}
+	if there := p.Run(ctx, "test", "-e", "/usr/bin/vedette"); there.ExitCode == 0 {
+		p.t.Error("the program is still there")
+	}
+	for _, kept := range []string{configFile, stateModel} {
+		p.Succeed(ctx, "test", "-e", kept)
 	}
 }
 
