@@ -45,7 +45,6 @@ type packaged struct {
 
 // TestPackagesFromInstallToPurge is one machine's life. Each step builds on the one before.
 func TestPackagesFromInstallToPurge(t *testing.T) {
-	provenOn(t, "amd64")
 	m := vm.Start(t, vm.Options{})
 	p := &packaged{watched: fromOutside(t, m)}
 	for _, step := range []struct {
