@@ -16,6 +16,7 @@ type Config struct {
 	TensorRT    TensorRT `yaml:"tensorrt"`
 	Workers     int      `yaml:"workers"`
 	Threads     int      `yaml:"threads"` // of one session; 0: the best for this machine
+	Batch       Batch    `yaml:"batch"`
 	Spare       bool     `yaml:"spare"`
 	Preprocess  string   `yaml:"preprocess"` // host | graph
 	// Unreapable says what to do when a worker sleeps in the kernel and SIGKILL does not end it: degrade (go on without it)
@@ -78,7 +79,7 @@ func (t Thresholds) AtMost(low float32) Thresholds {
 
 // Deadlines bound what a worker may take.
 type Deadlines struct {
-	Run   time.Duration `yaml:"run"`   // one frame
+	Run   time.Duration `yaml:"run"`   // one frame, or a batch of them
 	Load  time.Duration `yaml:"load"`  // a model
 	Build time.Duration `yaml:"build"` // a TensorRT engine
 }
@@ -100,6 +101,7 @@ func DefaultConfig() Config {
 		CUDA:       defaultCUDA(),
 		TensorRT:   defaultTensorRT(),
 		Workers:    1,
+		Batch:      Batch{Max: 1, Wait: 10 * time.Millisecond},
 		Preprocess: "host",
 		Unreapable: "degrade",
 		Thresholds: Thresholds{"default": 0.4},

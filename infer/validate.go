@@ -35,6 +35,7 @@ func (c Config) Validate(report func(path, problem string)) {
 	c.TensorRT.validate(below("tensorrt."))
 	between(c.Workers, 1, 16, "workers", report)
 	between(c.Threads, 0, 256, "threads", report)
+	c.Batch.validate(c, below("batch."))
 	for label, v := range c.Thresholds {
 		if !(v >= 0 && v <= 1) {
 			report("thresholds."+label, fmt.Sprintf("score %g is outside 0..1", v))

@@ -18,7 +18,8 @@ import (
 
 func replayCommand(env env) *cobra.Command {
 	o := replay.Options{Config: config.Default()}
-	o.Config.Infer.Workers, o.Config.Infer.Threads = runtime.GOMAXPROCS(0), 1
+	in := &o.Config.Infer
+	in.Workers, in.Threads = runtime.GOMAXPROCS(0), 1
 	var output string
 	var threshold float64
 	cmd := &cobra.Command{
@@ -30,8 +31,11 @@ number of threads may change a score's last digit. Pictures are taken as they li
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			o.Inputs = args
-			if o.Config.Infer.Workers < 1 || o.Config.Infer.Workers > 16 || o.Config.Infer.Threads < 1 || o.Config.Infer.Threads > 256 {
+			if in.Workers < 1 || in.Workers > 16 || in.Threads < 1 || in.Threads > 256 {
 				return usageError{errors.New("--workers goes from 1 to 16, --threads from 1 to 256")}
+			}
+			if err := in.Batch.Check(in.Workers); err != nil {
+				return usageError{fmt.Errorf("--batch: %w", err)}
 			}
 			o.Threshold = -1
 			if cmd.Flags().Changed("threshold") {
@@ -40,7 +44,7 @@ number of threads may change a score's last digit. Pictures are taken as they li
 				}
 				o.Threshold = float32(threshold)
 			}
-			if o.Config.Infer.Model, err = pipeline.ModelPath(o.Config.Infer.Model, o.Config.StateDir); err != nil {
+			if in.Model, err = pipeline.ModelPath(in.Model, o.Config.StateDir); err != nil {
 				return err
 			}
 			if o.Executable, err = os.Executable(); err != nil {
@@ -74,12 +78,13 @@ number of threads may change a score's last digit. Pictures are taken as they li
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Config.Infer.Model, "model", o.Config.Infer.Model, "a model's name, or the path of an .onnx file")
+	flags.StringVar(&in.Model, "model", in.Model, "a model's name, or the path of an .onnx file")
 	flags.StringVarP(&output, "output", "o", "", "file for the lines; standard output without")
 	flags.StringVar(&o.Pictures, "pictures", "", "folder for a JPEG file of each frame, with what was found drawn in")
 	flags.StringVar(&o.Video, "video", "", "file for a video of all frames, with what was found drawn in")
-	flags.IntVar(&o.Config.Infer.Workers, "workers", o.Config.Infer.Workers, "worker processes")
-	flags.IntVar(&o.Config.Infer.Threads, "threads", o.Config.Infer.Threads, "threads of one session")
+	flags.IntVar(&in.Workers, "workers", in.Workers, "worker processes")
+	flags.IntVar(&in.Threads, "threads", in.Threads, "threads of one session")
+	flags.IntVar(&in.Batch.Max, "batch", in.Batch.Max, "frames in one run, for a model with a free batch size")
 	flags.Float64Var(&threshold, "threshold", 0, "the least score of any label; without, the default and what the model's manifest says")
 	return cmd
 }

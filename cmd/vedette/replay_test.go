@@ -119,6 +119,8 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 	}{
 		{[]string{"/nowhere"}, "there is no such file or folder", 1},
 		{[]string{empty}, "it has no file that is called .jpg", 1},
+		{[]string{"--batch", "9", empty}, "--batch: 9 is outside 1 to 8", 2},
+		{[]string{"--batch", "8", "--workers", "2", empty}, "--batch: 8 frames times 2 workers are more than 15", 2},
 		{[]string{"--workers", "99", empty}, "--workers goes from 1 to 16", 2},
 		{[]string{"replay_test.go"}, "replay_test.go: ", 1},
 		{[]string{"--model", "/nowhere.onnx", "../../capture/scene/photographs"}, "/nowhere.onnx", 1},
@@ -126,6 +128,31 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		if _, stderr, code := said(t, append([]string{"replay"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %s: want %q", c.args, code, stderr, c.want)
 		}
+	}
+}
+
+// The model's graph does with each picture of a batch the same as alone, so that the bytes are the same.
+func TestReplayInBatches(t *testing.T) {
+	const model = "../../infer/decode/testdata/families/batch/yolov8.onnx"
+	folder := replayed(t)
+	want := ""
+	for _, args := range [][]string{
+		{"--workers", "1"}, {"--workers", "1", "--batch", "4"}, {"--workers", "2", "--batch", "3"},
+	} {
+		stdout, stderr, code := said(t, append([]string{"replay", "--model", model, "--threshold", "0.3", folder}, args...)...)
+		if code != 0 || strings.Count(stdout, "\n") != 16 || !strings.Contains(stdout, `"score"`) {
+			t.Fatalf("%v: exit code %d, %s%s", args, code, stdout, stderr)
+		}
+		if want == "" {
+			want = stdout
+		}
+		if stdout != want {
+			t.Errorf("%v gives\n%s\none after the other\n%s", args, stdout, want)
+		}
+	}
+	_, stderr, code := said(t, "replay", "--batch", "2", "--workers", "1", "--model", filepath.Dir(model)+"/../yolov8.onnx", folder)
+	if code == 0 || !strings.Contains(stderr, "infer.batch.max is 2") {
+		t.Errorf("a model for one picture: exit code %d, %s", code, stderr)
 	}
 }
 

@@ -192,6 +192,37 @@ func TestKilledWorkers(t *testing.T) {
 	sameHeld(t, before)
 }
 
+// A worker that is killed in the middle of a batch loses all of it, and each frame is counted.
+func TestAKilledWorkerLosesItsBatch(t *testing.T) {
+	const batch = 8
+	c := newClient(Options{InFlight: batch})
+	yard, _ := stream(t, c, "yard")
+	gate, _ := stream(t, c, "gate")
+	p := start(t, c, 1)
+	stop(t, p.cmd.Process)
+	for sequence := range batch {
+		offer(t, []*Stream{yard, gate}[sequence%2], sequence)
+	}
+	refused(t, yard, batch, capture.DropSuperseded)
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.end(t); err == nil {
+		t.Error("a killed worker's end is none")
+	}
+	for _, s := range []*Stream{yard, gate} {
+		if lost := s.Drops()[capture.DropWorkerDown]; lost != batch/2 {
+			t.Errorf("%s: %d frames are counted as lost with their worker, not %d", s.Name(), lost, batch/2)
+		}
+		if free := freeSlots(s); free != batch+spareSlots {
+			t.Errorf("%s: %d slots are free", s.Name(), free)
+		}
+	}
+	if stats := c.Stats(); stats.Submitted != batch || stats.Reclaimed != batch || stats.Results+uint64(stats.InFlight) != 0 {
+		t.Errorf("frames do not add up: %+v", stats)
+	}
+}
+
 // freeSlots takes every slot that there is, and gives them back.
 func freeSlots(s *Stream) int {
 	n := 0

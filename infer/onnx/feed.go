@@ -11,6 +11,7 @@ import (
 type Feed struct {
 	tensors []*tensor
 	binding *ort.IoBinding // of them, and of the session's outputs
+	bound   int            // how many pictures the next run takes; 0: not bound
 }
 
 // Input is the first input's memory, for the caller to fill before a run; nil where its type is not float32.
@@ -28,13 +29,20 @@ func (f *Feed) InputBytes(i int) []byte { return f.tensors[i].mem }
 // Inputs describes the inputs as they are bound: a free batch dimension is 1.
 func (f *Feed) Inputs() []infer.Tensor { return infos(f.tensors) }
 
-// bindInputs tells the session where the inputs lie. Those that it takes on a device are copied there now.
-func (f *Feed) bindInputs() error {
+// bind has the next run take the first n pictures. Inputs that the session takes on a device are copied there now.
+func (f *Feed) bind(n int, outputs []*tensor) error {
+	f.bound = 0
 	for _, t := range f.tensors {
-		if err := f.binding.BindInput(t.info.Name, t.value); err != nil {
-			return plain(err)
+		if err := f.binding.BindInput(t.info.Name, t.of(n)); err != nil {
+			return err
 		}
 	}
+	for _, t := range outputs {
+		if err := f.binding.BindOutput(t.info.Name, t.of(n)); err != nil {
+			return err
+		}
+	}
+	f.bound = n
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
 
@@ -31,6 +32,8 @@ type Session struct {
 	session  *ort.DynamicAdvancedSession
 	more     []*Feed
 	outputs  []*tensor
+	batch    int             // pictures that there is memory for
+	partial  bool            // whether a run may take fewer
 	file     infer.Signature // as the file has it
 	library  Candidate
 	provider string
@@ -92,7 +95,30 @@ func (s *Session) open(f *File, shapes map[string][]int64) error {
 	if err != nil {
 		return err
 	}
-	return s.bind(&s.Feed)
+	if s.binding, err = s.session.CreateIoBinding(); err != nil {
+		return plain(err)
+	}
+	return s.split(f)
+}
+
+// split makes the session fit for runs on fewer pictures than its memory is for, where every tensor leaves its first size free and that
+// is the batch. Not with TensorRT: it would build an engine for each number.
+func (s *Session) split(f *File) error {
+	s.batch = int(f.batch(s.tensors))
+	s.partial = s.batch > 1 && s.provider != TensorRT
+	for i, t := range slices.Concat(s.tensors, s.outputs) {
+		declared := slices.Concat(f.inputs, f.outputs)[i].Dimensions
+		s.partial = s.partial && declared[0] < 0 && t.info.Shape[0] == int64(s.batch)
+	}
+	if !s.partial {
+		return nil
+	}
+	for _, t := range slices.Concat(s.tensors, s.outputs) {
+		if err := t.split(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // NewFeed makes memory for another run's inputs.
@@ -105,20 +131,17 @@ func (s *Session) NewFeed() (*Feed, error) {
 			return nil, err
 		}
 		f.tensors = append(f.tensors, twin)
-	}
-	return f, s.bind(f)
-}
-
-func (s *Session) bind(f *Feed) (err error) {
-	if f.binding, err = s.session.CreateIoBinding(); err != nil {
-		return plain(err)
-	}
-	for _, t := range s.outputs {
-		if err := f.binding.BindOutput(t.info.Name, t.value); err != nil {
-			return plain(err)
+		if s.partial {
+			if err := twin.split(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return f.bindInputs()
+	var err error
+	if f.binding, err = s.session.CreateIoBinding(); err != nil {
+		return nil, plain(err)
+	}
+	return f, nil
 }
 
 // sessionOptions are the same on every provider. Threads that spin between runs would take 30% of a core at low rates,
@@ -179,17 +202,26 @@ func (s *Session) Output(i int) (data []float32, shape []int64) {
 	return s.outputs[i].values, s.outputs[i].info.Shape
 }
 
-// Run is RunOn with the session's own memory.
-func (s *Session) Run() error { return s.RunOn(&s.Feed) }
+// Batch is how many pictures there is memory for.
+func (s *Session) Batch() int { return s.batch }
 
-// RunOn computes the outputs from the inputs. It allocates nothing of Go's on the CPU. It cannot be interrupted: what bounds a run is
-// the process's end. An error that wraps ErrDeviceLost is for good.
-func (s *Session) RunOn(f *Feed) error {
+// Partial tells whether a run on fewer pictures takes less time; else each takes as many as Batch says, whatever is in those to spare.
+func (s *Session) Partial() bool { return s.partial }
+
+// Run is RunOn with all of the session's own memory.
+func (s *Session) Run() error { return s.RunOn(&s.Feed, s.batch) }
+
+// RunOn computes the outputs from the inputs' first pictures. On the CPU it allocates nothing of Go's while their number stays the same.
+// It cannot be interrupted: what bounds a run is the process's end. An error that wraps ErrDeviceLost is for good.
+func (s *Session) RunOn(f *Feed, pictures int) error {
 	if s.session == nil {
 		return errors.New("cannot run the model: the session is closed")
 	}
-	if s.provider != CPU {
-		if err := runError(f.bindInputs()); err != nil {
+	if !s.partial {
+		pictures = s.batch
+	}
+	if pictures != f.bound || s.provider != CPU {
+		if err := runError(f.bind(pictures, s.outputs)); err != nil {
 			return err
 		}
 	}

@@ -22,8 +22,9 @@ type tensor struct {
 	element ort.TensorElementDataType
 	mem     []byte
 	value   *ort.CustomDataTensor
-	values  []float32     // of an output: the memory itself, or what convert makes of it
-	halves  *half.Decoder // of a float16 output
+	parts   []*ort.CustomDataTensor // the memory's first 1, 2 and so on of a batch's pictures, where a run may take fewer
+	values  []float32               // of an output: the memory itself, or what convert makes of it
+	halves  *half.Decoder           // of a float16 output
 }
 
 // elementSize tells whether a tensor can be bound with a type, and its elements' size in bytes.
@@ -148,6 +149,28 @@ func newTensor(kind string, info infer.Tensor, element ort.TensorElementDataType
 	return t, nil
 }
 
+// split makes it fit for runs on fewer pictures than there is memory for.
+func (t *tensor) split() error {
+	for n := range t.info.Shape[0] - 1 {
+		shape := slices.Clone(t.info.Shape)
+		shape[0] = n + 1
+		part, err := ort.NewCustomDataTensor(ort.Shape(shape), t.mem[:int64(len(t.mem))/t.info.Shape[0]*shape[0]], t.element)
+		if err != nil {
+			return fmt.Errorf("cannot bind %q: %w", t.info.Name, plain(err))
+		}
+		t.parts = append(t.parts, part)
+	}
+	return nil
+}
+
+// of is what a run on n pictures takes.
+func (t *tensor) of(n int) *ort.CustomDataTensor {
+	if n <= len(t.parts) {
+		return t.parts[n-1]
+	}
+	return t.value
+}
+
 // matches tells whether a shape is one that the declared one allows.
 func matches(declared, shape []int64) bool {
 	return slices.EqualFunc(declared, shape, func(d, v int64) bool { return d < 0 || d == v })
@@ -225,6 +248,10 @@ func convert[T int64 | int32 | int8 | uint8](dst []float32, src []T) {
 }
 
 func (t *tensor) close() {
+	for _, part := range t.parts {
+		destroy(part)
+	}
+	t.parts = nil
 	if t.value != nil {
 		destroy(t.value)
 		t.value = nil

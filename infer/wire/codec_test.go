@@ -22,7 +22,8 @@ func messages() []Message {
 	return []Message{
 		&Load{
 			Generation: 3, Protocol: ProtocolVersion, Name: "coco", ModelPath: "/m/coco.onnx", Runtime: "/r.so",
-			Providers: []string{"cuda", "cpu"}, Fallback: "cpu", Accelerator: 1, Threads: 2, Ahead: true,
+			Providers: []string{"cuda", "cpu"}, Fallback: "cpu", Accelerator: 1, Threads: 2,
+			Batch: infer.Batch{Max: 4, Wait: time.Millisecond}, Ahead: true,
 			Thresholds: infer.Thresholds{"default": 0.4}, Low: 0.1,
 		},
 		&OpenStream{

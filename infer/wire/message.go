@@ -95,6 +95,7 @@ type Load struct {
 	Cache       string         `json:"cache"`      // folder for what takes long to make; empty: none
 	Preprocess  string         `json:"preprocess"` // host | graph
 	Threads     int            `json:"threads"`
+	Batch       infer.Batch    `json:"batch"`
 	Ahead       bool           `json:"ahead"` // prepare a frame while the model runs on the one before it
 	// Thresholds are the configuration's, which are laid over those of the model's manifest. Low is the least score that the parent
 	// has a use for: what is between it and a label's threshold comes too.

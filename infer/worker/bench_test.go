@@ -13,6 +13,7 @@ func BenchmarkFrame(b *testing.B) {
 	e, p := newTestEngine(b), photograph(b)
 	parent, conn := connect(b)
 	w := &worker{conn: conn, generation: generation}
+	only := newBatch(e.input)
 	for i, c := range []struct {
 		name string
 		data []byte
@@ -33,9 +34,9 @@ func BenchmarkFrame(b *testing.B) {
 			}
 			e.open(m.(*wire.OpenStream), files[0])
 			defer e.closeStream(stream)
-			frame := job{isFrame: true, frame: wire.FrameRecord{Stream: stream, BytesUsed: uint32(len(c.data)), Submitted: 1}}
+			frame := wire.FrameRecord{Stream: stream, BytesUsed: uint32(len(c.data)), Submitted: 1}
 			answer := func() {
-				if _, err := w.do(e, frame); err != nil {
+				if _, err := do(w, e, only, frame); err != nil {
 					b.Fatal(err)
 				}
 				m, _, err := parent.Receive(time.Time{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,45 +41,7 @@ func (w *worker) work(ctx context.Context, load wire.Load) error {
 	}
 	w.log.Info("model is loaded", "model", model.Name, "family", model.Family, "provider", model.Provider,
 		"runtime", model.Runtime, "took", wire.Monotonic()-w.started)
-	if load.Ahead {
-		return w.workAhead(ctx, e)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case j := <-w.jobs:
-			if over, err := w.do(e, j); over || err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (w *worker) do(e *engine, j job) (over bool, err error) {
-	switch {
-	case j.open != nil:
-		e.open(j.open, j.ring)
-	case j.close != nil:
-		e.closeStream(j.close.Stream)
-	case j.isFrame:
-		return w.answer(e.look(j.frame))
-	case j.shutdown != nil:
-		return true, w.part(j.shutdown)
-	}
-	return false, nil
-}
-
-// answer sends what the engine says of a frame.
-func (w *worker) answer(result *wire.Result, err error) (over bool, _ error) {
-	if err != nil {
-		return true, w.fault(faultExit, err)
-	}
-	if err := w.send(result); err != nil {
-		return true, err
-	}
-	w.done.Add(1)
-	return false, nil
+	return w.serve(ctx, e, load.Ahead)
 }
 
 // part says goodbye.
@@ -95,14 +56,15 @@ type engine struct {
 	log     *slog.Logger
 	session *onnx.Session
 	family  decode.Family
-	run     func(*onnx.Feed) error // the session's RunOn
+	run     func(*onnx.Feed, int) error // the session's RunOn
 	decoder decode.Decoder
-	input   *input          // on the session's own memory
-	inGraph *inGraph        // nil where frames are converted on the host
-	outputs []decode.Output // the session's memory
+	input   *input            // on the session's own memory; its address stays
+	inGraph *inGraph          // nil where frames are converted on the host
+	outputs [][]decode.Output // the session's memory, by picture
 	streams map[uint32]*stream
 
 	generation uint64
+	batch      infer.Batch // Max is what the session takes
 	result     wire.Result // the last answer, valid until the next
 	complaints atomic.Uint64
 }
@@ -131,12 +93,17 @@ func newEngine(load wire.Load, building func(), log *slog.Logger) (*engine, infe
 	if err != nil {
 		return nil, infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	shapes := family.Shapes(file.Signature(), max(family.Input.Batch, 1))
+	pictures, err := batchSize(load.Batch.Max, family.Input.Batch)
+	if err != nil {
+		return nil, infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
+	}
+	shapes := family.Shapes(file.Signature(), pictures)
 	s, done, err := openSession(load, file, shapes, building, log)
 	if err != nil {
 		return nil, infer.Model{}, err
 	}
-	e := &engine{log: log, session: s, run: s.RunOn, streams: map[uint32]*stream{}}
+	e := &engine{log: log, session: s, run: s.RunOn, streams: map[uint32]*stream{}, batch: load.Batch}
+	e.batch.Max = min(max(load.Batch.Max, 1), pictures)
 	if load.Preprocess == preprocessInGraph {
 		e.inGraph = &inGraph{file: file, path: load.ModelPath, shapes: shapes}
 	}
@@ -151,8 +118,20 @@ func newEngine(load wire.Load, building func(), log *slog.Logger) (*engine, infe
 	return e, model, nil
 }
 
+// batchSize is how many pictures to open a model for. wanted is the configuration's, fixed what the file wants, 0 for any.
+func batchSize(wanted, fixed int) (int, error) {
+	if fixed == 1 && wanted > 1 {
+		return 0, fmt.Errorf("it takes one picture at a time, and infer.batch.max is %d: leave that 1, or export the model with a free "+
+			"batch size", wanted)
+	}
+	if fixed > 0 {
+		return fixed, nil
+	}
+	return max(wanted, 1), nil
+}
+
 // warmRuns are runs on nothing, before a worker is ready. The first is slow and shows what is wrong; the second is as slow, since ONNX
-// Runtime lays out its memory by what it saw in the first: 235, 188, then 36 ms with the default model. A frame is not to wait for it.
+// Runtime lays out its memory by what it saw in the first: 235, 188, then 36 ms with the default model. A frame is not to wait for it. So for each number of pictures.
 const warmRuns = 2
 
 // prepare recognises the model as it is bound, and runs it on nothing. batch is what the file wants, 0 for any.
@@ -163,14 +142,14 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
 	e.family = family
-	e.input = newInput(&s.Feed, family)
-	e.use(s)
-	for range warmRuns {
-		if err := e.run(e.input.feed); err != nil {
-			return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
-		}
+	e.input = newInput(&s.Feed, family, e.batch.Max)
+	if err := e.use(s); err != nil {
+		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
-	if err := family.Settle(e.outputs); err != nil {
+	if err := e.warm(); err != nil {
+		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
+	}
+	if err := family.Settle(e.outputs[0]); err != nil {
 		return infer.Model{}, fmt.Errorf("model %s: %w", load.ModelPath, err)
 	}
 	e.decoder = family.Decoder(load.Thresholds.Over(family.Thresholds).AtMost(load.Low))
@@ -194,13 +173,36 @@ func (e *engine) prepare(load wire.Load, by manifest.Manifest, batch int) (infer
 }
 
 // use makes a session the one that runs.
-func (e *engine) use(s *onnx.Session) {
-	e.session, e.run, e.outputs = s, s.RunOn, nil
-	for i := range s.Outputs() {
+func (e *engine) use(s *onnx.Session) error {
+	e.session, e.run = s, s.RunOn
+	e.outputs = make([][]decode.Output, e.batch.Max)
+	for i, t := range s.Outputs() {
+		if t.Shape[0]%int64(s.Batch()) != 0 {
+			return fmt.Errorf("output %q has the shape %v, which does not go by the batch of %d", t.Name, t.Shape, s.Batch())
+		}
 		data, shape := s.Output(i)
-		// A model that wants several pictures at a time gets one, and what else there is to see in its outputs is nothing.
-		e.outputs = append(e.outputs, decode.Output{Data: data[:len(data)/e.family.Input.Batch], Shape: shape})
+		one := len(data) / s.Batch() // what else there is to see where a model wants more pictures than it gets is nothing
+		for n := range e.outputs {
+			e.outputs[n] = append(e.outputs[n], decode.Output{Data: data[n*one : (n+1)*one], Shape: shape})
+		}
 	}
+	return nil
+}
+
+// warm runs the session on nothing.
+func (e *engine) warm() error {
+	least := e.batch.Max
+	if e.session.Partial() {
+		least = 1
+	}
+	for n := e.batch.Max; n >= least; n-- {
+		for range warmRuns {
+			if err := e.run(e.input.feed, n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func sha256File(path string) (string, error) {
@@ -263,84 +265,6 @@ func (e *engine) close() {
 		e.closeStream(id)
 	}
 	e.session.Close()
-}
-
-// step is a frame between its preparation and its answer.
-type step struct {
-	result    wire.Result // without detections
-	input     *input      // that the picture is in; nil where there is none: result says why
-	camera    string
-	placement infer.Placement
-	at        time.Duration // when it was prepared
-}
-
-// look answers a frame; the answer is valid until the next. An error is the end of this process's usefulness.
-func (e *engine) look(r wire.FrameRecord) (*wire.Result, error) {
-	s := e.prepareFrame(r, e.input)
-	return e.finish(&s)
-}
-
-// prepareFrame makes a frame's picture, in into.
-func (e *engine) prepareFrame(r wire.FrameRecord, into *input) step {
-	st := step{result: wire.Result{
-		Generation: e.generation, Stream: r.Stream, Slot: r.Slot, Sequence: r.Sequence, Status: wire.StatusFailed,
-	}}
-	start := wire.Monotonic()
-	st.result.Timings.Queue = max(start-r.Submitted, 0)
-	if r.Submitted <= 0 {
-		st.result.Timings.Queue = 0
-	}
-	s := e.streams[r.Stream]
-	if s == nil {
-		e.complain("frame of a stream that is not open", "stream", r.Stream)
-		return st
-	}
-	pixels, err := s.view.Slot(int(r.Slot))
-	if err != nil || uint64(r.BytesUsed) > uint64(len(pixels)) {
-		e.complain("frame lies outside its ring", "camera", s.name, "slot", r.Slot, "bytes", r.BytesUsed)
-		return st
-	}
-	st.camera, st.placement = s.name, s.placement
-
-	err = into.fill(s.pre, pixels[:r.BytesUsed])
-	st.at = lap(start, &st.result.Timings.Preprocess)
-	switch {
-	case errors.Is(err, preprocess.ErrDamaged):
-		st.result.Status = wire.StatusDamaged
-	case err != nil:
-		e.complain("frame cannot be preprocessed", "camera", s.name, "seq", r.Sequence, "error", err)
-	default:
-		st.input = into
-	}
-	return st
-}
-
-// finish runs the model on a frame that was prepared, and answers as look does.
-func (e *engine) finish(s *step) (*wire.Result, error) {
-	detections := e.result.Detections[:0]
-	e.result = s.result
-	e.result.Detections = detections
-	if s.input == nil {
-		return &e.result, nil
-	}
-	start := wire.Monotonic()
-	e.result.Timings.Queue += start - s.at // it may have waited for the frame before it
-	err := e.run(s.input.feed)
-	start = lap(start, &e.result.Timings.Infer)
-	if errors.Is(err, onnx.ErrDeviceLost) {
-		return nil, err
-	}
-	if err == nil {
-		e.result.Detections, err = e.decoder.Decode(e.outputs, s.placement, e.result.Detections)
-		lap(start, &e.result.Timings.Decode)
-	}
-	if err != nil {
-		e.result.Detections = e.result.Detections[:0]
-		e.complain("frame cannot be inferred", "camera", s.camera, "seq", e.result.Sequence, "error", err)
-		return &e.result, nil
-	}
-	e.result.Status = wire.StatusOK
-	return &e.result, nil
 }
 
 // lap sets a stage's time and gives the next one's start.

@@ -29,6 +29,12 @@ func newTestEngine(t testing.TB) *engine {
 	return e
 }
 
+// do has the engine look at one frame, and the worker answer.
+func do(w *worker, e *engine, b *batch, r wire.FrameRecord) (over bool, err error) {
+	e.add(b, r)
+	return w.finish(e, b)
+}
+
 func connect(t testing.TB) (parent, child *wire.Conn) {
 	t.Helper()
 	a, b, err := wire.Pair()
@@ -52,6 +58,7 @@ func TestFramesAllocateNothing(t *testing.T) {
 	e, p := newTestEngine(t), photograph(t)
 	parent, conn := connect(t)
 	w := &worker{conn: conn, generation: generation}
+	only := newBatch(e.input)
 	for stream, c := range map[uint32]struct {
 		name string
 		data []byte
@@ -70,9 +77,9 @@ func TestFramesAllocateNothing(t *testing.T) {
 		}
 		e.open(m.(*wire.OpenStream), files[0])
 
-		frame := job{isFrame: true, frame: wire.FrameRecord{Stream: stream, BytesUsed: uint32(len(c.data)), Submitted: 1}}
+		frame := wire.FrameRecord{Stream: stream, BytesUsed: uint32(len(c.data)), Submitted: 1}
 		if n := testing.AllocsPerRun(10, func() {
-			if _, err := w.do(e, frame); err != nil {
+			if _, err := do(w, e, only, frame); err != nil {
 				t.Fatal(err)
 			}
 			m, _, err := parent.Receive(time.Time{})
@@ -102,9 +109,9 @@ func TestFramesAheadAllocateNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	worked := make(chan error, 1)
-	go func() { worked <- w.workAhead(t.Context(), e) }()
+	go func() { worked <- w.serve(t.Context(), e, true) }()
 	w.jobs <- job{open: m.(*wire.OpenStream), ring: files[0]}
-	frame := job{isFrame: true, frame: wire.FrameRecord{Stream: 1, BytesUsed: uint32(len(p.yuyv())), Submitted: 1}}
+	frame := job{frame: wire.FrameRecord{Stream: 1, BytesUsed: uint32(len(p.yuyv())), Submitted: 1}}
 	w.jobs <- frame // one is always ahead
 	if n := testing.AllocsPerRun(10, func() {
 		w.jobs <- frame
@@ -207,6 +214,7 @@ func TestFailedRuns(t *testing.T) {
 	e, p := newTestEngine(t), photograph(t)
 	parent, conn := connect(t)
 	w := &worker{conn: conn, log: slog.New(slog.DiscardHandler), generation: generation}
+	only := newBatch(e.input)
 	ring := p.ring(t, p.yuyv())
 	open := wire.OpenStream{Generation: generation, Stream: 1, Format: p.format(), Geometry: ring.Geometry()}
 	if err := parent.Send(time.Now().Add(patience), open, ring.File()); err != nil {
@@ -217,10 +225,10 @@ func TestFailedRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.open(m.(*wire.OpenStream), files[0])
-	frame := job{isFrame: true, frame: wire.FrameRecord{Stream: 1, Sequence: 5, BytesUsed: uint32(len(p.yuyv()))}}
+	frame := wire.FrameRecord{Stream: 1, Sequence: 5, BytesUsed: uint32(len(p.yuyv()))}
 
-	e.run = func(*onnx.Feed) error { return errors.New("out of memory") }
-	if over, err := w.do(e, frame); over || err != nil {
+	e.run = func(*onnx.Feed, int) error { return errors.New("out of memory") }
+	if over, err := do(w, e, only, frame); over || err != nil {
 		t.Fatalf("one failed run ends the worker: %v", err)
 	}
 	if m, _, err = parent.Receive(time.Now().Add(patience)); err != nil {
@@ -230,10 +238,10 @@ func TestFailedRuns(t *testing.T) {
 		t.Errorf("a failed run answers %+v", m)
 	}
 
-	e.run = func(*onnx.Feed) error {
+	e.run = func(*onnx.Feed, int) error {
 		return fmt.Errorf("cannot run the model: %w: CUDA failure 700", onnx.ErrDeviceLost)
 	}
-	if over, err := w.do(e, frame); !over || !errors.Is(err, onnx.ErrDeviceLost) {
+	if over, err := do(w, e, only, frame); !over || !errors.Is(err, onnx.ErrDeviceLost) {
 		t.Errorf("a lost device does not end the worker: %v, %v", over, err)
 	}
 	if m, _, err = parent.Receive(time.Now().Add(patience)); err != nil {
@@ -281,7 +289,10 @@ func TestThresholdsOfTheManifestAndOfTheParent(t *testing.T) {
 			t.Fatal(err)
 		}
 		e.open(m.(*wire.OpenStream), files[0])
-		got, err := e.look(wire.FrameRecord{Stream: 1, BytesUsed: uint32(len(red)), Submitted: 1})
+		only := newBatch(e.input)
+		e.add(only, wire.FrameRecord{Stream: 1, BytesUsed: uint32(len(red)), Submitted: 1})
+		err = e.infer(only)
+		got := e.answer(only, &only.steps[0])
 		if err != nil || got.Status != wire.StatusOK || len(got.Detections) != found {
 			t.Errorf("from %g on there are %+v, %v: want %d", low, got, err, found)
 		}

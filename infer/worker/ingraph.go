@@ -44,13 +44,10 @@ func (e *engine) takeOn(s preprocess.Stream) error {
 	}
 	g.stream = nil // until the model has run on it
 	e.session.Close()
-	e.use(session)
-	e.input = &input{feed: &session.Feed, frame: session.InputBytes(e.family.Image)}
+	*e.input = input{feed: &session.Feed, pictures: 1, frame: session.InputBytes(e.family.Image)}
 	fillFixed(&session.Feed, e.family)
-	for range warmRuns {
-		if err := e.run(e.input.feed); err != nil {
-			return err
-		}
+	if err := errors.Join(e.use(session), e.warm()); err != nil {
+		return err
 	}
 	g.stream = &s
 	e.log.Info("frames are converted in the model's graph", "format", s.Format.Pixel.String(), "width", s.Format.Width,

@@ -102,13 +102,12 @@ type worker struct {
 	rejected   uint64        // messages; of the goroutine that receives
 }
 
-// job is something to do in the order of arrival: exactly one of its parts is set.
+// job is something to do in the order of arrival: one of its parts is set.
 type job struct {
 	open     *wire.OpenStream
 	ring     *os.File // open's
 	close    *wire.CloseStream
-	frame    wire.FrameRecord
-	isFrame  bool
+	frame    wire.FrameRecord // where nothing else is set
 	shutdown *wire.Shutdown
 }
 
@@ -183,7 +182,7 @@ func (w *worker) receive(ctx context.Context) error {
 			w.enqueue(ctx, job{close: m})
 		case *wire.Frames:
 			for _, r := range m.Records {
-				w.enqueue(ctx, job{frame: r, isFrame: true})
+				w.enqueue(ctx, job{frame: r})
 			}
 		case *wire.Shutdown:
 			if w.atStage() != wire.StageReady {

@@ -159,6 +159,7 @@ func newPipeline(opts Options) (*Pipeline, error) {
 	p.newDesk()
 	p.client = client.New(client.Options{
 		Workers:       opts.Config.Infer.Workers,
+		InFlight:      inFlight(opts.Config.Infer),
 		RunDeadline:   opts.Config.Infer.Deadlines.Run,
 		LoadDeadline:  opts.Config.Infer.Deadlines.Load,
 		BuildDeadline: opts.Config.Infer.Deadlines.Build,

@@ -22,7 +22,7 @@ func RunPool(ctx context.Context, cfg config.Config, executable string, logger *
 ) error {
 	cfg.Infer.Spare = false
 	c := client.New(client.Options{
-		Workers: cfg.Infer.Workers, RunDeadline: cfg.Infer.Deadlines.Run,
+		Workers: cfg.Infer.Workers, InFlight: inFlight(cfg.Infer), RunDeadline: cfg.Infer.Deadlines.Run,
 		LoadDeadline: cfg.Infer.Deadlines.Load, BuildDeadline: cfg.Infer.Deadlines.Build,
 	}, logger)
 	ctx, end := context.WithCancelCause(ctx)
@@ -48,6 +48,9 @@ func RunPool(ctx context.Context, cfg config.Config, executable string, logger *
 	working.Wait()
 	return errors.Join(used, worked)
 }
+
+// inFlight is how many frames a worker has at a time: what it runs, and what comes next.
+func inFlight(cfg infer.Config) int { return 2 * cfg.Batch.Max }
 
 // ahead tells whether workers prepare a frame while the model runs on the one before it: where the model runs elsewhere, or its
 // sessions leave a processor free. Else it would take one from a session, for which that one's other threads wait spinning. Where the

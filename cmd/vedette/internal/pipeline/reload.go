@@ -133,6 +133,7 @@ func changeable(before, after config.Config) error {
 		{"device", before.Device, after.Device},
 		{"state_dir", before.StateDir, after.StateDir},
 		{"infer.workers", before.Infer.Workers, after.Infer.Workers},
+		{"infer.batch.max", before.Infer.Batch.Max, after.Infer.Batch.Max},
 		{"infer.spare", before.Infer.Spare, after.Infer.Spare},
 		{"infer.providers (tensorrt beside cuda)", wantsStandIn(before.Infer), wantsStandIn(after.Infer)},
 		{"infer.deadlines", before.Infer.Deadlines, after.Infer.Deadlines},

@@ -331,6 +331,7 @@ func (w *workers) launch(i int, name string, generation uint64) (process.Spec, s
 		Cache:       workerCache(o.config),
 		Preprocess:  cfg.Preprocess,
 		Threads:     cfg.Threads,
+		Batch:       cfg.Batch,
 		Ahead:       ahead(cfg, runtime.GOMAXPROCS(0)),
 		Thresholds:  cfg.Thresholds,
 		Low:         o.config.Track.Low, // what may continue an object
