@@ -4,15 +4,12 @@ package system
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"testing"
 
@@ -22,15 +19,6 @@ import (
 
 // nightly tells whether the long forms are wanted: every size, many times over.
 func nightly() bool { return os.Getenv("VEDETTE_NIGHTLY") != "" }
-
-// provenOn skips a test of cameras on an architecture where it has not been seen to pass yet, unless the long forms are wanted.
-func provenOn(t *testing.T, architectures ...string) {
-	t.Helper()
-	arch := cmp.Or(os.Getenv("VEDETTE_VM_ARCH"), runtime.GOARCH)
-	if !nightly() && !slices.Contains(architectures, arch) {
-		t.Skipf("skipped: not seen to pass on %s yet; VEDETTE_NIGHTLY=1 make system-test tries it", arch)
-	}
-}
 
 // Where the guest has the tests' own programs.
 const (
@@ -95,7 +83,6 @@ func emulatedFormats(m *vm.Machine) []capture.PixelFormat {
 
 // Every format in single- and multi-planar form arrives whole, in order, and as OpenCV reads it.
 func TestVividFormats(t *testing.T) {
-	provenOn(t, "amd64")
 	m := withVivid(t)
 	sizes, frames := []string{"320x180"}, 12
 	if nightly() {
@@ -238,7 +225,6 @@ func loadLoopback(t *testing.T, m *vm.Machine, numbers string) {
 
 // Real video, raw and compressed, arrives as it was fed.
 func TestFedCamera(t *testing.T) {
-	provenOn(t, "amd64")
 	m := vm.Start(t, vm.Options{})
 	ctx := t.Context()
 	m.Put(ctx, built(t, "grab-"+m.Guest.Arch, ""), grabFile)

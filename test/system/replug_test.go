@@ -196,7 +196,6 @@ func unplugAndReplug(t *testing.T, w *watched, i int) time.Duration {
 }
 
 func TestUnplugAndReplug(t *testing.T) {
-	provenOn(t, "amd64")
 	m := installed(t)
 	ctx := t.Context()
 	loadLoopback(t, m, "10")
