@@ -17,7 +17,7 @@ import (
 	"vedette/test/vm"
 )
 
-// nightly tells whether the long forms are wanted: every size, many times over.
+// nightly tells whether the long forms are wanted: every size, many times over, and what happens to a package now and then.
 func nightly() bool { return os.Getenv("VEDETTE_NIGHTLY") != "" }
 
 // Where the guest has the tests' own programs.
