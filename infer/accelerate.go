@@ -33,8 +33,8 @@ func defaultCUDA() CUDA {
 // defaultTensorRT is the provider's own defaults: lower precision is somebody's explicit choice.
 func defaultTensorRT() TensorRT { return TensorRT{Precision: "fp32", DLA: -1, Level: 3} }
 
-// noGraphs is why a setting is refused that would give the first frame's detections for ever: ONNX Runtime replays a graph without
-// copying the inputs, which this version gives it in the host's memory.
+// noGraphs is why a setting is refused that would give the first frame's detections for ever: a graph is replayed on the device's memory
+// that it was recorded with, and an input in the host's memory is copied to other memory of the device whenever it is bound (onnx.Feed).
 const noGraphs = "CUDA graphs replay on the memory of the first run, and this version's inputs are in the host's: leave it false"
 
 func (c CUDA) validate(report func(path, problem string)) {
