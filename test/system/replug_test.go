@@ -283,8 +283,8 @@ func injections(t *testing.T, w *watched) {
 
 // The default model finds pedestrians of a real video that a camera shows, and a subscriber outside hears of it.
 func TestPedestriansAreSeenFromOutside(t *testing.T) {
-	if !nightly() {
-		t.Skip("skipped: emulated arithmetic takes minutes; VEDETTE_NIGHTLY=1 make system-test has it")
+	if os.Getenv("VEDETTE_VM_ARCH") == "arm64" && !nightly() {
+		t.Skip("skipped: not seen to pass on arm64 yet; VEDETTE_NIGHTLY=1 make system-test tries it")
 	}
 	m := installed(t)
 	ctx := t.Context()
