@@ -45,7 +45,7 @@ type Options struct {
 	LoadDeadline time.Duration
 	// BuildDeadline takes LoadDeadline's place once the worker says that it builds an engine: 30 minutes.
 	BuildDeadline time.Duration
-	// HeartbeatTimeout is how long it may be silent, or take no message: 5 s.
+	// HeartbeatTimeout is how long it may be silent, or take no message: 5 s; silent three times as long until its model is loaded.
 	HeartbeatTimeout time.Duration
 }
 

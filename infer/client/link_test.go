@@ -31,7 +31,7 @@ func TestHowAWorkerEnds(t *testing.T) {
 			p.send(&wire.Heartbeat{Generation: 1, Stage: wire.StageBuilding})
 			<-p.building
 		}, KindHang, "building: the engine was not built within the build deadline of 100ms"},
-		"it is silent":            {silent, func(*peer) {}, KindHang, "loading: no sign of life from the worker within the heartbeat deadline of 500ms"},
+		"it is silent":            {silent, func(*peer) {}, KindHang, "loading: no sign of life from the worker within the heartbeat deadline of 1.5s"},
 		"it is silent when ready": {silent, (*peer).hello, KindHang, "running: no sign of life from the worker within the heartbeat deadline of 500ms"},
 		"it says what is wrong": {long, func(p *peer) {
 			p.send(&wire.Fault{Generation: 1, Kind: "load", Message: "no such file", Traceback: "there"})

@@ -179,8 +179,9 @@ func TestWatch(t *testing.T) {
 		want        string // the failure's kind, or how long none comes
 	}{
 		{"at the start", watch{}, 0, 0, "5s"},
-		{"silence while loading", watch{}, 10 * s, 0, "hang"},
-		{"soon silent", watch{heard: 50 * s}, 58 * s, 0, "2s"},
+		{"silence while loading", watch{}, 10 * s, 0, "5s"},
+		{"long silence while loading", watch{}, 30 * s, 0, "hang"},
+		{"soon silent", watch{stage: wire.StageReady, heard: 50 * s}, 58 * s, 0, "2s"},
 		{"load deadline near", watch{heard: 57 * s}, 57 * s, 0, "3s"},
 		{"load deadline", watch{heard: 60 * s}, 60 * s, 0, "hang"},
 		{"a build takes longer", watch{heard: 60 * s, built: true}, 60 * s, 0, "5s"},

@@ -7,6 +7,11 @@ import (
 	"vedette/infer/wire"
 )
 
+// slowStart is how many times as long a worker may be silent until its model is loaded. Its program is started twice, as it is confined
+// in between, and reads a library and the model, perhaps while the whole machine boots: on one with ten times more to do than it can, 5 s
+// were not enough.
+const slowStart = 3
+
 // watch holds one worker to its deadlines. It has no clock of its own: times are on CLOCK_MONOTONIC.
 type watch struct {
 	opts Options
@@ -28,15 +33,20 @@ func newWatch(opts Options, now time.Duration) watch {
 // Frames wait for each other in the worker: the run deadline counts from the last result, or from the submission where
 // that is later.
 func (w *watch) check(now, oldest time.Duration) (*Failure, time.Duration) {
-	if at := w.heard + w.opts.HeartbeatTimeout; now >= at {
+	silence := w.opts.HeartbeatTimeout
+	if w.stage != wire.StageReady {
+		silence *= slowStart
+	}
+	if now >= w.heard+silence {
 		return &Failure{
 			Kind: KindHang,
 			Message: fmt.Sprintf("%s: no sign of life from the worker within the heartbeat deadline of %s",
-				w.stageName(), w.opts.HeartbeatTimeout),
+				w.stageName(), silence),
 		}, 0
 	}
-	// A frame that is submitted from now on cannot be overdue before a whole run deadline has passed.
-	next := min(w.heard+w.opts.HeartbeatTimeout, now+w.opts.RunDeadline)
+	// A frame that is submitted from now on cannot be overdue before a whole run deadline has passed; nor can a worker that is loaded
+	// from now on have been silent for too long before that time has passed.
+	next := min(w.heard+silence, now+min(w.opts.RunDeadline, w.opts.HeartbeatTimeout))
 	if w.stage != wire.StageReady {
 		limit, what := w.opts.LoadDeadline, "the model was not loaded within the load deadline"
 		if w.built {
