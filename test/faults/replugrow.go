@@ -22,7 +22,7 @@ func replugs(ctx context.Context, s *subject) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	const rounds = 4
+	const rounds = 2
 	var worst time.Duration
 	for i := range rounds {
 		took, err := s.replug(ctx, i%2 == 1)
