@@ -46,7 +46,7 @@ run: build ## show detections of a built-in scene
 
 RACE ?= 0
 test: setup ## run the tests; RACE=1 with the race detector
-	go test $(if $(filter 1,$(RACE)),-race) -timeout 15m ./...
+	go test $(if $(filter 1,$(RACE)),-race) -timeout 25m ./...
 
 LINTER := $(BUILD)/bin/golangci-lint-$(shell sed -nE 's|.*/golangci-lint/v2 (v[^ ]+).*|\1|p' tools/go.mod)
 $(LINTER):
