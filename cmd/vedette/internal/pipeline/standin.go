@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"vedette/infer"
 	"vedette/infer/onnx"
@@ -29,7 +30,8 @@ func withoutTensorRT(providers []string) []string {
 // get frames. A building that fails, and is tried again, is bridged whole.
 func (w *workers) leadStandIn(ctx context.Context, i int) error {
 	for w.waitFor(ctx, i, func() bool { return w.others(i, supervisor.Building) > 0 }) {
-		w.logger.Info("the model runs on CUDA while TensorRT's engine is built", "worker", standInName)
+		w.logger.Info("an engine is to be built for TensorRT: until it is, another worker runs the model without it",
+			"worker", standInName, "providers", strings.Join(withoutTensorRT(w.orders.Load().config.Infer.Providers), " "))
 		life, end := context.WithCancelCause(ctx)
 		ended := make(chan error, 1)
 		go func() { ended <- w.supervisors[i].Run(life) }()

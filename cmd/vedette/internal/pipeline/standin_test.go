@@ -171,6 +171,9 @@ func TestCUDAServesWhileAnEngineIsBuilt(t *testing.T) {
 	if model := w.model(); model == nil || model.Provider != onnx.CUDA {
 		t.Errorf("the model in use is %+v", model)
 	}
+	if seen := w.seen(); len(seen) != 1 || seen[0].state != supervisor.Building || w.startedWith(standInName) != "" {
+		t.Errorf("a model's trial sees %+v, and %q against it", seen, w.startedWith(standInName))
+	}
 	file(t, cacheFolder(cfg), builtFile)
 	submitUntil("TensorRT serves", by(onnx.TensorRT))
 	submitUntil("the stand-in ends", func() bool { return w.supervisors[w.standIn].Status().State == supervisor.Stopped })

@@ -35,7 +35,9 @@ func (p *Pipeline) State() payload.State {
 			if status.State == supervisor.Stopped { // nobody misses it
 				continue
 			}
-			state.Degraded = append(state.Degraded, standInDegradation())
+			if model := p.workers.models[i].Load(); model != nil && status.State == supervisor.Ready {
+				state.Degraded = append(state.Degraded, standInDegradation(model))
+			}
 		}
 		w := workerState(p.workers.name(i), status, roles[i], p.workers.models[i].Load())
 		if usage, ok := s.Usage(); ok {
@@ -156,9 +158,9 @@ func providerDegradation(model *infer.Model) payload.Degradation {
 	}
 }
 
-func standInDegradation() payload.Degradation {
+func standInDegradation(model *infer.Model) payload.Degradation {
 	return payload.Degradation{
-		What: providerPart, Why: "CUDA serves while TensorRT's engine is built, which takes minutes, once",
+		What: providerPart, Why: "the model runs on " + model.Provider + " while TensorRT's engine is built, which takes minutes, once",
 		Remedy: "wait; 'vedette model build' builds one ahead of time",
 	}
 }

@@ -45,7 +45,9 @@ func (p *Pipeline) workerChanged(status supervisor.Status) {
 		if model := p.workers.model(); model != nil {
 			p.announcer.modelLoaded(model)
 		}
-		p.started.once.Do(func() { close(p.started.there) })
+		if status.State == supervisor.Ready || p.workers.firstOutcome() { // a stand-in that is given up is no outcome
+			p.started.once.Do(func() { close(p.started.there) })
+		}
 	}
 	p.touch()
 }

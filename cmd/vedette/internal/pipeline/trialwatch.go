@@ -134,7 +134,7 @@ func (p *Pipeline) lookAtTrial(ctx context.Context, seen watchedTrial) watchedTr
 	return seen
 }
 
-// seenWorker is what a trial looks at.
+// seenWorker is what a trial looks at: each worker but the stand-in.
 type seenWorker struct {
 	state supervisor.State
 	model string // the path that it was started with
@@ -142,6 +142,9 @@ type seenWorker struct {
 
 func (w *workers) seen() (all []seenWorker) {
 	for i, s := range w.supervisors {
+		if i == w.standIn {
+			continue
+		}
 		all = append(all, seenWorker{s.Status().State, w.startedWith(w.name(i))})
 	}
 	return all

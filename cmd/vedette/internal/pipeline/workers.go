@@ -229,10 +229,11 @@ func (w *workers) activeLink(i int) *client.Link {
 	return nil
 }
 
-// startedWith is the model's path that a worker's latest generation was started with; "" where there was none.
+// startedWith is the model's path that a worker's latest generation was started with; "" where there was none. What the stand-in dies
+// of speaks of its provider, or of memory for two, and against no model.
 func (w *workers) startedWith(name string) string {
 	for i := range w.links {
-		if link := w.links[i].Load(); link != nil && w.name(i) == name {
+		if link := w.links[i].Load(); link != nil && i != w.standIn && w.name(i) == name {
 			return link.ModelPath()
 		}
 	}
