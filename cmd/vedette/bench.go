@@ -35,6 +35,9 @@ does not bound what is measured.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
+			if err = bench.SetTimerSlack(pipeline.ServiceTimerSlack); err != nil {
+				return err
+			}
 			if o.Scene, err = sceneOf(size, format); err != nil {
 				return usageError{err}
 			}
@@ -92,7 +95,7 @@ func rawCommand(env env) *cobra.Command {
 			if o.Scene, err = sceneOf(size, format); err != nil {
 				return usageError{err}
 			}
-			if err = bench.BeLikeWorker(); err != nil {
+			if err = bench.SetTimerSlack(pipeline.WorkerTimerSlack); err != nil {
 				return err
 			}
 			return bench.ServeRaw(cmd.Context(), o, os.Stdin, env.stdout)

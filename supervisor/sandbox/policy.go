@@ -47,7 +47,7 @@ type Policy struct {
 	OOMScore int `json:"oom_score,omitempty"`
 
 	// TimerSlack is how much later than asked the program's timers may fire, so that several fire at once (prctl(2),
-	// PR_SET_TIMERSLACK); 0 leaves the kernel's 50 µs. Its threads and programs inherit it.
+	// PR_SET_TIMERSLACK); 0 leaves what it is. Its threads and programs inherit it.
 	TimerSlack time.Duration `json:"timer_slack_ns,omitempty"`
 }
 

@@ -10,15 +10,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"vedette/capture"
-	"vedette/cmd/vedette/internal/pipeline"
 	"vedette/infer/decode"
 	"vedette/infer/manifest"
 	"vedette/infer/onnx"
@@ -34,25 +30,6 @@ type RawOptions struct {
 	Model   string
 	Threads int
 	Scene   capture.SceneConfig // whose first frame is what the model is fed
-}
-
-// BeLikeWorker starts this program anew, with the timers that a worker has: else Go's monitor thread would take the bare session's
-// processors, which costs it up to 3 ms of CPU time a run, and the pipeline would be compared with something slower than a bare
-// session. It returns where they are so already, or cannot be.
-func BeLikeWorker() error {
-	runtime.LockOSThread() // the setting is a thread's; the one that calls exec is the only one to survive it
-	defer runtime.UnlockOSThread()
-	slack, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
-	if err != nil || time.Duration(slack) == pipeline.WorkerTimerSlack {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(pipeline.WorkerTimerSlack), 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot set the timers' slack: %w", err)
-	}
-	if slack, err = unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0); err != nil || time.Duration(slack) != pipeline.WorkerTimerSlack {
-		return err // a real-time thread, which has none
-	}
-	return fmt.Errorf("cannot start anew: %w", unix.Exec("/proc/self/exe", os.Args, os.Environ()))
 }
 
 // rawAnswer is one block of the bare session.
@@ -207,6 +184,9 @@ func (p *rawProcess) failure(err error) error {
 
 // stop lets it end at the end of its input.
 func (p *rawProcess) stop() error {
+	if p.cmd.ProcessState != nil {
+		return nil // failure has told of its end
+	}
 	err := p.in.Close()
 	return errors.Join(err, p.cmd.Wait())
 }

@@ -25,6 +25,8 @@ const (
 	// and each time take a processor from a thread for which the session's others wait spinning. Nothing in a worker is timed more
 	// finely. On two processors it was 3 ms of CPU time a frame (docs/PERFORMANCE.md).
 	WorkerTimerSlack = 5 * time.Millisecond
+	// ServiceTimerSlack is what the unit sets for the service itself, which has timers that are to be finer.
+	ServiceTimerSlack = time.Millisecond
 )
 
 // confined gives the arguments that make this program confine itself by the policy in a descriptor and become argv.
