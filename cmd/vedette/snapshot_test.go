@@ -74,10 +74,15 @@ func TestTheBestViewIsPublished(t *testing.T) {
 	later.await(t, "yard/snapshot", anything) // what the command asked for
 	later.await(t, "yard/snapshot", empty)
 
-	// The same while the service does not run: the next start takes back what is at the broker.
+	// The same while the service does not run: the next start takes back what is at the broker. A command that waits there is not
+	// obeyed: nobody knows how old it is.
 	s.stop(t)
 	s.rewrite(t, mask(0.8, 1), mask(0.4, 0.6))
+	s.say(t, "vedette/test/command/snapshot", `{"id":"2"}`, "-r")
 	s.start(t)
+	later.await(t, "command/snapshot/result", func(text string) bool {
+		return strings.Contains(text, `"id":"2"`) && strings.Contains(text, `"ok":false`) && strings.Contains(text, "retained")
+	})
 	s.await(t, bestTopic, empty)
 	s.await(t, bestTopic, func(text string) bool { return text != "" })
 	s.rewrite(t, "{name: yard", "{name: porch")

@@ -262,26 +262,20 @@ func (s *subject) hostileBundles(ctx context.Context, keys string, key minisign.
 // hostileCommands come over MQTT. Whether one is answered is its own affair; none is to be obeyed.
 func (s *subject) hostileCommands(ctx context.Context) (int, error) {
 	place := s.messages.count()
-	type command struct {
-		topic, text string
-		more        []string
-	}
-	all := []command{
-		{topic: "restart-worker", text: `{"id":"not-allowed"}`},
-		{topic: "restart-worker", text: `{"id":"retained"}`, more: []string{"-r"}},
-		{topic: "snapshot", text: `not JSON`},
-		{topic: "snapshot", text: `{"id":"expired","args":{"camera":"yard"},"expires_at":"2001-01-01T00:00:00Z"}`},
-		{topic: "snapshot", text: `{"id":"nowhere","args":{"camera":"../../etc/passwd"}}`},
-		{topic: "snapshot", text: `{"id":"huge","args":{"camera":"` + strings.Repeat("a", 100_000) + `"}}`},
-		{topic: "snapshot", text: `{"id":"deep","args":` + strings.Repeat("[", 4000) + `}`},
-		{topic: "reload", text: `{"id":"reload"}`},
-		{topic: "model", text: `{"id":"model","args":{"url":"https://127.0.0.1:1/m.bundle","sha256":"` + strings.Repeat("0", 64) + `"}}`},
-		{topic: "../../reload", text: `{"id":"traversal"}`},
-		{topic: "threshold", text: `{"id":"threshold","args":{"label":"person","value":0}}`},
+	all := []struct{ topic, text string }{
+		{"restart-worker", `{"id":"not-allowed"}`},
+		{"snapshot", `not JSON`},
+		{"snapshot", `{"id":"expired","args":{"camera":"yard"},"expires_at":"2001-01-01T00:00:00Z"}`},
+		{"snapshot", `{"id":"nowhere","args":{"camera":"../../etc/passwd"}}`},
+		{"snapshot", `{"id":"huge","args":{"camera":"` + strings.Repeat("a", 100_000) + `"}}`},
+		{"snapshot", `{"id":"deep","args":` + strings.Repeat("[", 4000) + `}`},
+		{"reload", `{"id":"reload"}`},
+		{"model", `{"id":"model","args":{"url":"https://127.0.0.1:1/m.bundle","sha256":"` + strings.Repeat("0", 64) + `"}}`},
+		{"../../reload", `{"id":"traversal"}`},
+		{"threshold", `{"id":"threshold","args":{"label":"person","value":0}}`},
 	}
 	for i, c := range all {
-		args := append([]string{"-h", "127.0.0.1", "-p", s.mqtt, "-q", "1", "-t", "vedette/test/command/" + c.topic, "-s"}, c.more...)
-		cmd := exec.CommandContext(ctx, "mosquitto_pub", args...)
+		cmd := exec.CommandContext(ctx, "mosquitto_pub", "-h", "127.0.0.1", "-p", s.mqtt, "-q", "1", "-t", "vedette/test/command/"+c.topic, "-s")
 		cmd.Stdin = strings.NewReader(c.text)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("cannot send command %d: %w: %s", i, err, out)
