@@ -24,6 +24,7 @@ const commandLimit = 10 * time.Minute
 // Options choose a guest.
 type Options struct {
 	Arch string // amd64 or arm64; empty: $VEDETTE_VM_ARCH, or this machine's
+	Cuts bool   // CutPower is to be called: the disk is kept until Close
 }
 
 func (o Options) arch() string {
@@ -44,10 +45,12 @@ type Result struct {
 
 // Guest is a running machine. Its methods may be called from any goroutine.
 type Guest struct {
-	Arch  string
-	files machineFiles
-	qemu  *qemu
-	agent *remote.Client
+	Arch    string
+	kind    machineType
+	files   machineFiles
+	ownDisk bool // the disk goes with the guest; where not, it has no name any more
+	qemu    *qemu
+	agent   *remote.Client
 
 	monitorMu sync.Mutex // guards monitor
 	monitor   *monitor   // of a guest from which a port was forwarded; opened once, for it greets once
@@ -73,22 +76,50 @@ func Boot(ctx context.Context, options Options) (*Guest, error) {
 		return nil, fmt.Errorf("cannot make the guest's disk: %w", err)
 	}
 	_ = disk.Close()
-	defer os.Remove(disk.Name()) // QEMU has it open by then, and it is to go with QEMU
 	if err := copyFile(disk.Name(), state); err != nil {
+		_ = os.Remove(disk.Name())
 		return nil, fmt.Errorf("cannot make the guest's disk: %w", err)
 	}
 	guest, err := launch(m, machineFiles{image: built, disk: disk.Name(), load: true})
 	if err != nil {
+		_ = os.Remove(disk.Name())
 		return nil, err
 	}
-	guest.Arch = options.arch()
-	// The saved clock stands at the time of saving. A state with a mounted folder could not have been saved.
-	arrive := fmt.Sprintf("date --set=@%d && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host %s",
-		time.Now().Unix(), Share)
-	if _, err := guest.Succeed(ctx, "sh", "-c", arrive); err != nil {
+	guest.Arch, guest.ownDisk = options.arch(), true
+	if err := guest.arrive(ctx); err != nil {
 		return nil, errors.Join(err, guest.Close())
 	}
+	if !options.Cuts {
+		guest.ownDisk = false
+		_ = os.Remove(disk.Name()) // QEMU has it open by now, and it is to go with QEMU
+	}
 	return guest, nil
+}
+
+// arrive sets the clock, which a saved state has at the time of saving, and mounts the share, with which it could not have
+// been saved.
+func (g *Guest) arrive(ctx context.Context) error {
+	_, err := g.Succeed(ctx, "sh", "-c", fmt.Sprintf(
+		"date --set=@%d && mount -t 9p -o trans=virtio,version=9p2000.L,msize=524288 host %s", time.Now().Unix(), Share))
+	return err
+}
+
+// CutPower switches the guest off at once and boots it from its disk as that is then: what the guest's kernel had not written
+// is lost. No other method may run meanwhile; forwarded ports are gone. It takes Options.Cuts.
+func (g *Guest) CutPower(ctx context.Context) error {
+	g.qemu.end(ctx, 0)
+	_ = g.agent.Close() // the emulator has hung up before
+	g.files.load, g.monitor = false, nil
+	q, err := startQEMU(g.kind, g.files)
+	if err != nil {
+		return err
+	}
+	g.qemu, g.agent = q, remote.NewClient(q.agent)
+	// It may come up degraded: what does is the test's business.
+	if _, err := g.Run(ctx, "systemctl", "is-system-running", "--wait"); err != nil {
+		return fmt.Errorf("cannot boot the guest again: %w\n%s", err, g.consoleTail())
+	}
+	return g.arrive(ctx)
 }
 
 // launch starts QEMU and the talk with the agent.
@@ -106,13 +137,16 @@ func launch(m machineType, files machineFiles) (*Guest, error) {
 		_ = os.RemoveAll(folder)
 		return nil, err
 	}
-	return &Guest{files: files, qemu: q, agent: remote.NewClient(q.agent)}, nil
+	return &Guest{kind: m, files: files, qemu: q, agent: remote.NewClient(q.agent)}, nil
 }
 
 // Close switches the guest off, as a power cut does, and removes what it left on the host.
 func (g *Guest) Close() error {
 	g.qemu.end(context.Background(), 0)
 	_ = g.agent.Close() // the emulator has hung up before
+	if g.ownDisk {
+		_ = os.Remove(g.files.disk)
+	}
 	if err := os.RemoveAll(g.files.folder); err != nil {
 		return fmt.Errorf("cannot remove the guest's folder: %w", err)
 	}
