@@ -90,6 +90,7 @@ system-test: build ## install and run the appliance in virtual machines; ARCH=ar
 
 nightly: setup ## the long tests, hours of them: kills, damaged models, the outbox, cameras in guests, packages
 	VEDETTE_KILLS=50 go test -count 1 -timeout 30m -run TestEachObjectHasOneLifeOverKills -v ./cmd/vedette
+	VEDETTE_LONG=1 go test -count 1 -timeout 1h -run Video -v ./infer/decode
 	VEDETTE_MUTATIONS=10000 go test -count 1 -timeout 6h -run TestDamagedModels -v ./cmd/vedette
 	go test -count 1 -timeout 1h ./mqtt/outbox -seeds 50
 	go run ./test/chaos -events 100000
