@@ -163,7 +163,8 @@ func TestManyCuts(t *testing.T) {
 		}
 		return true
 	})
-	s := start(t, p.configuration())
+	// Proven at once, or the waits between so short connections would soon be half a minute.
+	s := startOptions(t, Options{Config: p.configuration(), Proven: time.Millisecond})
 	live := broker.Subscribe(faults)
 	want := make([]string, 300)
 	for i := range want {
@@ -203,7 +204,7 @@ func TestBrokerThatStopsReading(t *testing.T) {
 		}
 	}
 	t.Logf("of %d calls the longest took %v", calls, longest)
-	if limit := time.Second; longest > limit { // a write to this broker would take writeTimeout
+	if limit := writeTimeout / 2; longest > limit { // a write to this broker would take writeTimeout
 		t.Errorf("a call took %v", longest)
 	}
 	// Every message is accounted for, but those that the connection is stuck with. "online" was published, too.
@@ -212,7 +213,7 @@ func TestBrokerThatStopsReading(t *testing.T) {
 		return missing > 0 && missing <= window && s.Queued <= maxDetections
 	})
 	s.event(testTopics().Faults(), "stuck")
-	s.endsWithin(goodbyeTimeout + time.Second)
+	s.endsWithin(goodbyeTimeout + writeTimeout/2)
 }
 
 // A broker that takes a connection, then says nothing, must not keep the service from its end.
@@ -226,7 +227,7 @@ func TestEndWhileConnecting(t *testing.T) {
 			})
 			s := start(t, configFor(scheme+"://"+addr))
 			s.until("a try", func(Status) bool { return accepted.Load() > 0 })
-			s.endsWithin(time.Second)
+			s.endsWithin(connectTimeout / 2)
 			if scheme == "ws" || scheme == "wss" {
 				return // paho does not let its handshake be cancelled
 			}

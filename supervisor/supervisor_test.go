@@ -23,6 +23,9 @@ import (
 
 const roleEnv = "SUPERVISOR_TEST_ROLE"
 
+// patience is what no wait in these tests comes near to but one that fails.
+const patience = 2 * time.Minute
+
 // TestMain lets the test binary be its own child.
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
@@ -158,7 +161,7 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 
 func (r *rig) await(t *testing.T, state State) Status {
 	t.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case s := <-r.states:
@@ -166,7 +169,7 @@ func (r *rig) await(t *testing.T, state State) Status {
 				return s
 			}
 		case <-timeout:
-			t.Fatalf("no state %s within 20 s; log:\n%s", state, r.log)
+			t.Fatalf("no state %s within %v; log:\n%s", state, patience, r.log)
 		}
 	}
 }
@@ -176,8 +179,8 @@ func (r *rig) fault(t *testing.T) Fault {
 	select {
 	case f := <-r.faults:
 		return f
-	case <-time.After(20 * time.Second):
-		t.Fatalf("no fault within 20 s; log:\n%s", r.log)
+	case <-time.After(patience):
+		t.Fatalf("no fault within %v; log:\n%s", patience, r.log)
 		return Fault{}
 	}
 }
@@ -338,8 +341,8 @@ func TestProgressIsMadeWhileNothingHappens(t *testing.T) {
 			}
 			select {
 			case <-r.progress:
-			case <-time.After(20 * time.Second):
-				t.Errorf("no progress in state %s within 20 s", c.state)
+			case <-time.After(patience):
+				t.Errorf("no progress in state %s within %v", c.state, patience)
 			}
 		})
 	}

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is far beyond what anything here takes on a quiet machine.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // log is a buffer that a test may read while the server writes.
 type log struct {
@@ -233,7 +233,7 @@ func TestStopsWithRequestsUnderWay(t *testing.T) {
 	<-entered
 	began := time.Now()
 	s.stop()
-	if took := time.Since(began); took > stopWithin+2*time.Second {
+	if took := time.Since(began); took > 10*stopWithin {
 		t.Errorf("stopping took %v", took)
 	}
 	if _, err := conn.Read(make([]byte, 1)); err == nil {

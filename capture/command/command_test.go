@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func sh(script string) capture.CommandConfig {
-	return capture.CommandConfig{Argv: []string{"sh", "-c", script}, Format: "y4m", Timeout: 5 * time.Second, Lossless: true}
+	return capture.CommandConfig{Argv: []string{"sh", "-c", script}, Format: "y4m", Timeout: time.Minute, Lossless: true}
 }
 
 func raw(script string) capture.CommandConfig {
@@ -40,7 +40,7 @@ func readAll(t *testing.T, config capture.CommandConfig) (frames [][]byte, forma
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	stream, err := source.Open(ctx)
 	if err != nil {
@@ -168,7 +168,7 @@ func TestNothingIsLeftOfAStubbornProgram(t *testing.T) {
 	}
 	// Close kills the group and reaps its leader; a grandchild is init's, and dies as soon as the scheduler lets it.
 	stat := "/proc/" + strings.TrimSpace(string(pid)) + "/stat"
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		status, err := os.ReadFile(stat)
 		if err != nil || bytes.Contains(status, []byte(") Z ")) {
 			break

@@ -21,7 +21,7 @@ func TestTheWorkerIsConfined(t *testing.T) {
 	if !want.Seccomp {
 		t.Skipf("this kernel cannot confine: %v", want.Missing)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "demo")
 	stderr, err := cmd.StderrPipe()

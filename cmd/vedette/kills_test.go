@@ -120,7 +120,7 @@ mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 		}
 	}
 	// One more life ends what is open, and stops in good order.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "run", "--config", file)
 	if err := cmd.Start(); err != nil {

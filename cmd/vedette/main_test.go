@@ -62,14 +62,14 @@ func vedette(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 		"VEDETTE_ONNXRUNTIME="+onnxRuntime(t), "VEDETTE_MODEL="+cocoModel(t), "GORACE=atexit_sleep_ms=0",
 		"VEDETTE_CONTROL="+filepath.Join(t.TempDir(), "control.sock"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd.WaitDelay = 2 * time.Minute
 	return cmd
 }
 
 // said runs vedette to its end and gives what it said.
 func said(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, args...)
 	var out, errs bytes.Buffer
@@ -161,7 +161,7 @@ func listen(t *testing.T, port string) <-chan string {
 		_ = cmd.Wait()
 	})
 	// It does not say when it has subscribed: it has when it hears what is said over and over.
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		if err := exec.Command("mosquitto_pub", "-h", "127.0.0.1", "-p", port, "-t", "probe", "-m", "x").Run(); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func listen(t *testing.T, port string) <-chan string {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	t.Fatal("mosquitto_sub did not subscribe within 20 s")
+	t.Fatal("mosquitto_sub did not subscribe within two minutes")
 	return nil
 }
 
@@ -226,7 +226,7 @@ func TestDemoShowsAPersonAndACup(t *testing.T) {
 }
 
 func TestCtrlCLeavesNothing(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "demo")
 	out, err := cmd.StdoutPipe()
@@ -251,7 +251,7 @@ func TestCtrlCLeavesNothing(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("%v: %s", err, rest)
 	}
-	if took := time.Since(began); took > 5*time.Second { // 2 s on a quiet machine
+	if took := time.Since(began); took > 30*time.Second { // 2 s on a quiet machine, and systemd would wait for 20
 		t.Errorf("stopping took %v", took)
 	}
 	for _, pid := range workers {
@@ -262,7 +262,7 @@ func TestCtrlCLeavesNothing(t *testing.T) {
 }
 
 func TestKilledServiceLeavesNoWorker(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "demo")
 	out, err := cmd.StdoutPipe()
@@ -279,7 +279,7 @@ func TestKilledServiceLeavesNoWorker(t *testing.T) {
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	for _, pid := range workers {
-		for deadline := time.Now().Add(10 * time.Second); ; {
+		for deadline := time.Now().Add(2 * time.Minute); ; {
 			text, err := os.ReadFile("/proc/" + pid + "/stat")
 			if err != nil || bytes.Contains(text, []byte(") Z ")) { // a zombie waits for whoever adopted it
 				break

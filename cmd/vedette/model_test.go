@@ -116,7 +116,7 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 	s := &service{log: &lockedBuffer{}, lines: listen(t, port)}
 	s.config = configFile(t, fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {brokers: ['tcp://127.0.0.1:%s']}\nweb: {listen: ''}\ninfer: {model: tiny}\ncameras:\n%s",
 		stateDir, port, yard))
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	s.cmd = vedette(ctx, t, "run", "--config", s.config)
 	s.cmd.Stderr = s.log

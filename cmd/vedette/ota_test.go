@@ -46,7 +46,7 @@ func (b board) of(t *testing.T, s *service) board {
 
 func (b board) run(t *testing.T, name string, args ...string) (said string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = b.env
@@ -76,7 +76,7 @@ func TestMendersScriptAnswersAsTheClientWantsIt(t *testing.T) {
 	waits.env = append(waits.env, "VEDETTE_HEALTH_WAIT=0s")
 	var said string
 	code := 1
-	for deadline := time.Now().Add(time.Minute); code == 1 && time.Now().Before(deadline); { // 1 is that its socket is not there yet
+	for deadline := time.Now().Add(3 * time.Minute); code == 1 && time.Now().Before(deadline); { // 1 is that its socket is not there yet
 		said, code = waits.run(t, "/bin/sh", script)
 	}
 	if code != 21 || !strings.Contains(said, "no broker is connected") {

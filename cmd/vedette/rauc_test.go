@@ -130,7 +130,7 @@ bootname=B
 		_ = bus.Process.Kill()
 		_ = bus.Wait() // it was killed
 	})
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	for {
 		conn, err := net.Dial("unix", d.bootloader.dir+"/bus")
 		if err == nil {
@@ -199,7 +199,7 @@ func (d raucDevice) up(slot string, do func()) {
 		defer time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() }).Stop()
 		_ = cmd.Wait() // RAUC's exit code tells nothing here
 	}()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		status, code := d.run(d.t, "rauc", "status")
 		if booted, _, _ := strings.Cut(status, "Activated:"); code == 0 && strings.Contains(booted, "("+slot+")") {

@@ -114,7 +114,7 @@ func (s *service) await(t *testing.T, topic string, good func(text string) bool)
 
 func (s *service) awaitTopic(t *testing.T, topic string, good func(text string) bool) string {
 	t.Helper()
-	timeout := time.After(time.Minute)
+	timeout := time.After(3 * time.Minute)
 	for {
 		select {
 		case line := <-s.lines:
@@ -122,7 +122,7 @@ func (s *service) awaitTopic(t *testing.T, topic string, good func(text string) 
 				return text
 			}
 		case <-timeout:
-			t.Fatalf("no such message on %s within a minute; log:\n%s", topic, s.log)
+			t.Fatalf("no such message on %s within three minutes; log:\n%s", topic, s.log)
 		}
 	}
 }

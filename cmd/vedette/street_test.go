@@ -143,7 +143,7 @@ cameras:
 infer: {thresholds: {default: %g}}
 mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 `, filepath.Join(t.TempDir(), "state"), pedestrians, annotated, track.DefaultConfig().Low, port))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "run", "--config", file)
 	var log strings.Builder
@@ -152,7 +152,7 @@ mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 		t.Fatalf("%v: %s", err, &log)
 	}
 	var text bytes.Buffer
-	for timeout := time.After(time.Minute); ; {
+	for timeout := time.After(3 * time.Minute); ; {
 		select {
 		case line := <-lines:
 			topic, message, _ := strings.Cut(line, " ")

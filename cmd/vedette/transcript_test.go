@@ -72,7 +72,7 @@ func TestTheDocumentsExamplesAreAsTheSchemasSay(t *testing.T) {
 // work.
 func demoSeen(t *testing.T) []string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "demo")
 	out, err := cmd.StdoutPipe()
@@ -98,7 +98,7 @@ func demoSeen(t *testing.T) []string {
 		_, _ = io.Copy(io.Discard, said)
 	}()
 	seen := map[string]string{}
-	for timeout := time.After(time.Minute); len(seen) < 7; {
+	for timeout := time.After(3 * time.Minute); len(seen) < 7; {
 		select {
 		case line := <-lines:
 			topic, message, _ := strings.Cut(line, " ")
@@ -121,7 +121,7 @@ func demoSeen(t *testing.T) []string {
 				seen[topic] = line
 			}
 		case <-timeout:
-			t.Fatalf("after a minute there are only %v", slices.Collect(maps.Keys(seen)))
+			t.Fatalf("after three minutes there are only %v", slices.Collect(maps.Keys(seen)))
 		}
 	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {

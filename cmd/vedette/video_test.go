@@ -58,7 +58,7 @@ cameras:
         lossless: true
 mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 `, pedestrians, 2*compared, port))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := vedette(ctx, t, "run", "--config", config)
 	var log strings.Builder
@@ -91,7 +91,7 @@ mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 // collect reads until the service says offline.
 func collect(t *testing.T, lines <-chan string) (published []message, statuses []string) {
 	t.Helper()
-	timeout := time.After(time.Minute)
+	timeout := time.After(3 * time.Minute)
 	for {
 		select {
 		case line := <-lines:

@@ -139,7 +139,7 @@ func TestPageInChromium(t *testing.T) {
 	tools := browserTools(t)
 	w := openWindow(t)
 	messages := listen(t, w.broker)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "page.mjs", w.base, w.adminPassword, w.viewerPassword, inJSON(edges()))
 	cmd.Dir = tools
@@ -335,7 +335,7 @@ func TestNewMasksHideOldPictures(t *testing.T) {
 		return response.StatusCode, text
 	}
 	var snapshot string
-	for deadline := time.Now().Add(time.Minute); snapshot == ""; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); snapshot == ""; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("no event has a picture")
 		}

@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is what no wait in these tests comes near to but one that fails.
-const patience = 10 * time.Second
+const patience = 2 * time.Minute
 
 func soon() time.Time { return time.Now().Add(patience) }
 

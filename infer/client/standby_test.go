@@ -248,7 +248,7 @@ func TestStoppedStandbyIsAHang(t *testing.T) {
 	if !errors.As(err, &failure) || failure.Kind != KindHang || !strings.Contains(failure.Message, "no sign of life") {
 		t.Errorf("ended by %v", err)
 	}
-	if took := time.Since(began); took > 3*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("it took %s to see", took)
 	}
 	if len(s.Drops()) != 0 {

@@ -17,7 +17,7 @@ import (
 	"vedette/infer/ring"
 )
 
-func soon() time.Time { return time.Now().Add(10 * time.Second) }
+func soon() time.Time { return time.Now().Add(2 * time.Minute) }
 
 func pair(t *testing.T) (*Conn, *Conn) {
 	t.Helper()

@@ -33,7 +33,7 @@ func worker(what string, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(2 * time.Minute)
 	if what == "die" {
 		if _, _, err := conn.Receive(deadline); err != nil {
 			return err

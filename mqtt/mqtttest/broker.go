@@ -14,7 +14,7 @@ import (
 )
 
 // Patience is what no wait in these tests comes near to but one that fails.
-const Patience = 30 * time.Second
+const Patience = 2 * time.Minute
 
 // Eventually looks until holds does: what is waited for happens in another process, or has no event of its own.
 func Eventually(holds func() bool) bool {

@@ -41,7 +41,7 @@ func newManager(t *testing.T) manager {
 func (m manager) message(t *testing.T) string {
 	t.Helper()
 	buffer := make([]byte, 8192)
-	if err := m.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := m.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	n, err := m.Read(buffer)

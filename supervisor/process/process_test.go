@@ -82,7 +82,7 @@ func run(t *testing.T, spec process.Spec) (*process.Process, process.Exit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	exit, err := p.Wait(ctx)
 	if err != nil {
@@ -159,7 +159,7 @@ func TestAGatedChildDoesNothingUntilItIsInItsGroup(t *testing.T) {
 // await waits until each thread of a process is in a state, as proc(5) writes it.
 func await(t *testing.T, pid int, state byte) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 		if err != nil || len(threads) == 0 {
 			t.Fatalf("process %d has no threads: %v", pid, err)

@@ -28,7 +28,7 @@ func TestNothingThatWasSyncedIsLost(t *testing.T) {
 		t.Skip("mosquitto is missing: install the package mosquitto")
 	}
 	var out strings.Builder
-	o := options{events: 5000, restarts: 3, kills: 3, signal: syscall.SIGTERM, within: 2 * time.Minute, dir: t.TempDir()}
+	o := options{events: 5000, restarts: 3, kills: 3, signal: syscall.SIGTERM, within: 10 * time.Minute, dir: t.TempDir()}
 	err := run(t.Context(), o, &out)
 	t.Log(out.String())
 	if err != nil {

@@ -71,7 +71,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		}
 		return true
 	}
-	wait, enough := context.WithTimeout(ctx, 20*time.Second) // what has not come then is lost
+	wait, enough := context.WithTimeout(ctx, 2*time.Minute) // what has not come then is lost
 	defer enough()
 	_ = until(wait, "everything has come", settled)
 	took := time.Since(began)
