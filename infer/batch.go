@@ -15,7 +15,7 @@ type Batch struct {
 const maxBatch = 8
 
 // maxInBatches bounds the frames that all workers run at a time: each camera's ring has room for them, and for as many again.
-const maxInBatches = 15
+const maxInBatches = 16
 
 // Check tells what is wrong with Max for a number of workers.
 func (b Batch) Check(workers int) error {

@@ -16,7 +16,7 @@ func TestBatchIsChecked(t *testing.T) {
 		{func(c *Config) { c.Workers = 16 }, ""},
 		{func(c *Config) { c.Batch.Max = 0 }, "batch.max: 0 is outside 1 to 8"},
 		{func(c *Config) { c.Batch.Max = 9 }, "batch.max: 9 is outside 1 to 8"},
-		{func(c *Config) { c.Batch.Max, c.Workers = 8, 2 }, "batch.max: 8 frames times 2 workers"},
+		{func(c *Config) { c.Batch.Max, c.Workers = 8, 3 }, "batch.max: 8 frames times 3 workers"},
 		{func(c *Config) { c.Batch.Max, c.Preprocess = 2, "graph" }, "batch.max: with preprocess: graph"},
 		{func(c *Config) { c.Batch, c.Deadlines.Run = Batch{Max: 2, Wait: time.Second}, time.Second }, "batch.wait: 1s is more than half"},
 		{func(c *Config) { c.Batch.Wait = -1 }, "batch.wait: "},

@@ -120,7 +120,7 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		{[]string{"/nowhere"}, "there is no such file or folder", 1},
 		{[]string{empty}, "it has no file that is called .jpg", 1},
 		{[]string{"--batch", "9", empty}, "--batch: 9 is outside 1 to 8", 2},
-		{[]string{"--batch", "8", "--workers", "2", empty}, "--batch: 8 frames times 2 workers are more than 15", 2},
+		{[]string{"--batch", "8", "--workers", "3", empty}, "--batch: 8 frames times 3 workers are more than 16", 2},
 		{[]string{"--workers", "99", empty}, "--workers goes from 1 to 16", 2},
 		{[]string{"replay_test.go"}, "replay_test.go: ", 1},
 		{[]string{"--model", "/nowhere.onnx", "../../capture/scene/photographs"}, "/nowhere.onnx", 1},

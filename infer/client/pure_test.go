@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"vedette/infer"
 	"vedette/infer/wire"
 )
 
@@ -212,5 +213,17 @@ func TestWatchForgivesTheTimeItWasStopped(t *testing.T) {
 	w.forgive(time.Hour, time.Hour-2*time.Second)
 	if failure, wait := w.check(time.Hour, 2*time.Second); failure != nil || wait != time.Second {
 		t.Errorf("%v, %s", failure, wait)
+	}
+}
+
+// Whatever a configuration may ask for, a ring has room for the frames of every worker.
+func TestEveryWorkerHasSlots(t *testing.T) {
+	for workers := 1; workers <= 16; workers++ {
+		for frames := 1; (infer.Batch{Max: frames}).Check(workers) == nil; frames++ {
+			o := Options{Workers: workers, InFlight: 2 * frames}
+			if got := o.withDefaults(); got.Workers != workers || got.InFlight != o.InFlight {
+				t.Errorf("%d workers with batches of %d get %+v", workers, frames, got)
+			}
+		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // Bounds of a ring. A slot holds one frame of at most 256 MiB, the most that a capture format may claim.
 const (
-	MaxSlots    = 32
+	MaxSlots    = 34 // two frames in flight of each of 16 workers, and two more
 	MaxSlotSize = 256 << 20
 )
 
@@ -44,7 +44,7 @@ func (g Geometry) Validate() error {
 	return nil
 }
 
-// size is in bytes, at most MaxSlots * MaxSlotSize = 8 GiB.
+// size is in bytes, at most MaxSlots * MaxSlotSize = 8.5 GiB.
 func (g Geometry) size() int { return g.Slots * g.SlotSize }
 
 // Ring is the maker's end. Its methods may be called from any goroutine.
