@@ -16,7 +16,7 @@ import (
 
 // inGuest boots a machine, installs the service there, and lets this program run its rows inside.
 func inGuest(ctx context.Context, o options, number int) bool {
-	ctx, cancel := context.WithTimeout(ctx, 40*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, time.Hour)
 	defer cancel()
 	guest, err := vm.Boot(ctx, vm.Options{})
 	if err != nil {

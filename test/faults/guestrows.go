@@ -23,34 +23,30 @@ func guestRows() []row {
 		{
 			3, "child in uninterruptible sleep", "guest", "",
 			[]string{"VEDETTE_INJECT_PATH=" + cacheFolder + "/x", "VEDETTE_INJECT_DEGRADED_DELAY=3s"},
-			"", 6 * time.Minute,
-			uninterruptible, false,
+			"", uninterruptible, false,
 		},
 		{
 			3, "the same, where the reboot policy is configured", "guest",
 			"infer: {model: MODEL, " + slow + ", unreapable: exit}\n",
 			[]string{"VEDETTE_INJECT_PATH=" + cacheFolder + "/x"},
-			"RestartPreventExitStatus=75\n", 6 * time.Minute, unreapableExit, true,
+			"RestartPreventExitStatus=75\n", unreapableExit, true,
 		},
 		{
 			6, "child over memory.max", "guest", "infer: {model: MODEL, " + slow + ", limits: {memory: 192MiB}}\n", nil, "",
-			5 * time.Minute, outOfMemory, false,
+			outOfMemory, false,
 		},
 		{
 			7, "child forks without end, and spins", "guest",
-			"infer: {model: MODEL, " + slow + ", limits: {pids: 40, cpu: 50%}}\n", nil, "", 6 * time.Minute, greed, false,
+			"infer: {model: MODEL, " + slow + ", limits: {pids: 40, cpu: 50%}}\n", nil, "", greed, false,
 		},
 		{
 			// Emulated, and with a fifth of a processor, the tiny model's load takes many seconds.
 			11, "model load longer than TimeoutStartSec", "guest",
-			"infer: {model: MODEL, " + slow + ", limits: {cpu: 20%}}\n", nil, "TimeoutStartSec=2s\n", 5 * time.Minute,
-			slowLoad, false,
+			"infer: {model: MODEL, " + slow + ", limits: {cpu: 20%}}\n", nil, "TimeoutStartSec=2s\n", slowLoad, false,
 		},
-		{
-			12, "supervisor loop wedged", "guest", "", nil, "WatchdogSec=8s\n", 5 * time.Minute, wedge, false,
-		},
-		{26, "child reaches for what is not its own", "guest", "", nil, "", 5 * time.Minute, reach, false},
-		{20, "wall clock steps, fsync takes long", "guest", "", []string{impatient}, "", 6 * time.Minute, clockAndDisk, false},
+		{12, "supervisor loop wedged", "guest", "", nil, "WatchdogSec=8s\n", wedge, false},
+		{26, "child reaches for what is not its own", "guest", "", nil, "", reach, false},
+		{20, "wall clock steps, fsync takes long", "guest", "", []string{impatient}, "", clockAndDisk, false},
 	}
 }
 

@@ -110,9 +110,15 @@ func greed(ctx context.Context, s *subject) (string, error) {
 	if cores > 0.65 {
 		return "", fmt.Errorf("%.2f cores are used of 0.5", cores)
 	}
-	during, err := s.rate(ctx)
-	if err != nil || during < 0.8*before {
-		return "", fmt.Errorf("capture ran at %.1f frames/s, runs at %.1f, %w", before, during, err)
+	var during float64
+	err = until(ctx, func() error { // other load of the machine passes, a worker that takes more than its share stays
+		if during, err = s.rate(ctx); err == nil && during < 0.8*before {
+			err = fmt.Errorf("capture ran at %.1f frames/s, runs at %.1f", before, during)
+		}
+		return err
+	})
+	if err != nil {
+		return "", err
 	}
 	if err := s.vanishes(ctx, w, group); err != nil {
 		return "", err

@@ -24,7 +24,7 @@ func (i image) root() string { return filepath.Join(i.folder, "root.ext4") }
 const stateName = "booted"
 
 // How long a cold boot may take; 12 s were measured on two idle cores.
-const bootLimit = 5 * time.Minute
+const bootLimit = 10 * time.Minute
 
 // buildImage finds the image, which takes a second, or builds it.
 func buildImage(ctx context.Context, arch string) (image, error) {
