@@ -47,7 +47,7 @@ func TestAFrameThereAndBack(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b *Stream) bool { return a == b })); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)
 	}
-	if stats := c.Stats(); stats.Submitted != 1 || stats.Results != 1 || stats.Stages.Infer != 3 || stats.Copy <= 0 {
+	if stats := c.Stats(); stats.Submitted != 1 || stats.Results != 1 || stats.Runs != 1 || stats.Stages.Infer != 3 || stats.Copy <= 0 {
 		t.Errorf("stats %+v", stats)
 	}
 }

@@ -201,7 +201,7 @@ func (p *peer) answer(r wire.FrameRecord) { p.t.Helper(); p.send(p.result(r)) }
 
 func (p *peer) result(r wire.FrameRecord) *wire.Result {
 	return &wire.Result{
-		Generation: p.generation, Stream: r.Stream, Slot: r.Slot, Sequence: r.Sequence,
+		Generation: p.generation, Stream: r.Stream, Slot: r.Slot, Sequence: r.Sequence, First: true,
 		Timings:    infer.Timings{Queue: 1, Preprocess: 2, Infer: 3, Decode: 4},
 		Detections: []infer.Detection{{Score: 0.5, Box: infer.Box{X2: 1, Y2: 1}}},
 	}

@@ -187,6 +187,9 @@ func (l *Link) hearResult(m *wire.Result, now time.Duration) error {
 	}
 	c.occupancy += (held - c.occupancy) / 8 // follows a change within some ten frames
 	c.changed()
+	if m.First {
+		c.stats.Runs++
+	}
 	if le.givenUp {
 		le.stream.settle(le, leaseVoid)
 		return nil

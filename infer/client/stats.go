@@ -15,6 +15,7 @@ type Stats struct {
 	Results   uint64
 	Damaged   uint64 // pictures whose bytes were damaged
 	Failed    uint64 // pictures on which the inference failed
+	Runs      uint64 // of the model, each on a frame or several
 	Reclaimed uint64 // frames whose worker or stream ended first
 	InFlight  int
 	Rejected  map[wire.Reason]uint64 // messages that were of no use

@@ -46,7 +46,7 @@ func messages() []Message {
 		}},
 		&Heartbeat{Generation: 3, Stage: StageBuilding, Counter: 1 << 40},
 		&Result{
-			Generation: 3, Stream: 9, Slot: 1, Sequence: 77,
+			Generation: 3, Stream: 9, Slot: 1, Sequence: 77, First: true,
 			Timings: infer.Timings{Queue: 1, Preprocess: 2, Infer: 3, Decode: 4},
 			Detections: []infer.Detection{
 				{Class: 0, Score: 0.5, Box: infer.Box{X1: 0.1, Y1: 0.2, X2: 0.3, Y2: 0.4}},
@@ -93,11 +93,11 @@ func TestLayout(t *testing.T) {
 		{&Heartbeat{Generation: 1, Stage: StageReady, Counter: 258}, `56 01 11 00  10 00 00 00  01 00 00 00 00 00 00 00
 			03 00 00 00 00 00 00 00  02 01 00 00 00 00 00 00`},
 		{&Result{
-			Generation: 1, Stream: 5, Slot: 6, Sequence: 7,
+			Generation: 1, Stream: 5, Slot: 6, Sequence: 7, First: true,
 			Timings:    infer.Timings{Queue: 1, Preprocess: 2, Infer: 3, Decode: 256},
 			Detections: []infer.Detection{{Class: 9, Score: 1, Box: infer.Box{X1: 0.5, Y1: 0.25, X2: 1, Y2: 2}}},
 		}, `56 01 12 00  48 00 00 00  01 00 00 00 00 00 00 00
-			05 00 00 00  06 00 00 00  07 00 00 00  00 00 01 00
+			05 00 00 00  06 00 00 00  07 00 00 00  00 01 01 00
 			01 00 00 00 00 00 00 00   02 00 00 00 00 00 00 00
 			03 00 00 00 00 00 00 00   00 01 00 00 00 00 00 00
 			09 00 00 00  00 00 80 3f  00 00 00 3f  00 00 80 3e  00 00 80 3f  00 00 00 40`},
@@ -172,7 +172,7 @@ func badPackets() []bad {
 		{"a short heartbeat", edited(heartbeat, cut(8)), Malformed},
 		{"a short result", edited(result, cut(49)), Malformed},
 		{"status 3", edited(result, set(28, 3)), Malformed},
-		{"result's padding", edited(result, set(29, 1)), Malformed},
+		{"a run's first frame, neither yes nor no", edited(result, set(29, 2)), Malformed},
 		{"65535 detections", edited(result, set(30, 255, 255)), Malformed},
 		{"301 detections", edited(result, func(p []byte) []byte {
 			return set(30, 0x2d, 1)(append(p, make([]byte, 299*detectionSize)...))

@@ -166,7 +166,7 @@ func (d *Decoder) decodeResult(generation uint64, body []byte) (Message, error) 
 	}
 	le := binary.LittleEndian
 	status, count := Status(body[12]), int(le.Uint16(body[14:]))
-	if status > StatusFailed || body[13] != 0 {
+	if status > StatusFailed || body[13] > 1 {
 		return nil, reject(Malformed, "result's status is %#x", body[12:14])
 	}
 	if count > infer.MaxDetections || status != StatusOK && count > 0 || len(body) != resultSize+count*detectionSize {
@@ -191,7 +191,7 @@ func (d *Decoder) decodeResult(generation uint64, body []byte) (Message, error) 
 	}
 	d.result = Result{
 		Generation: generation,
-		Stream:     le.Uint32(body), Slot: le.Uint32(body[4:]), Sequence: le.Uint32(body[8:]), Status: status,
+		Stream:     le.Uint32(body), Slot: le.Uint32(body[4:]), Sequence: le.Uint32(body[8:]), Status: status, First: body[13] == 1,
 		Timings:    infer.Timings{Queue: times[0], Preprocess: times[1], Infer: times[2], Decode: times[3]},
 		Detections: d.detections[:count],
 	}

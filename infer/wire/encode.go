@@ -101,7 +101,11 @@ func (m Result) appendBody(dst []byte) ([]byte, error) {
 	dst = le.AppendUint32(dst, m.Stream)
 	dst = le.AppendUint32(dst, m.Slot)
 	dst = le.AppendUint32(dst, m.Sequence)
-	dst = append(dst, byte(m.Status), 0)
+	first := byte(0)
+	if m.First {
+		first = 1
+	}
+	dst = append(dst, byte(m.Status), first)
 	dst = le.AppendUint16(dst, uint16(len(m.Detections)))
 	for _, d := range [4]time.Duration{m.Timings.Queue, m.Timings.Preprocess, m.Timings.Infer, m.Timings.Decode} {
 		if d < 0 {

@@ -198,6 +198,7 @@ type Result struct {
 	Slot       uint32
 	Sequence   uint32
 	Status     Status
+	First      bool              // whether it is the first of the frames that the model was run on at once
 	Timings    infer.Timings     // Total is not sent: it is the parent's to measure
 	Detections []infer.Detection // a decoded one's are valid until the Decoder's next message
 }

@@ -109,6 +109,7 @@ func (e *engine) answer(b *batch, s *step) *wire.Result {
 	if s.picture < 0 {
 		return &e.result
 	}
+	e.result.First = s.picture == 0
 	e.result.Timings.Queue += b.began - s.at // for other frames, or for the run before
 	e.result.Timings.Infer = b.took
 	err := b.err

@@ -249,9 +249,9 @@ func TestBatchesWait(t *testing.T) {
 			}
 			expect := func(slots ...int) {
 				t.Helper()
-				for _, slot := range slots {
-					if r := b.result(t); r.Status != wire.StatusOK || r.Slot != uint32(slot) {
-						t.Fatalf("result %+v: want slot %d", r, slot)
+				for i, slot := range slots {
+					if r := b.result(t); r.Status != wire.StatusOK || r.Slot != uint32(slot) || r.First != (i == 0) {
+						t.Fatalf("result %+v: want slot %d, number %d of its run", r, slot, i)
 					}
 				}
 			}

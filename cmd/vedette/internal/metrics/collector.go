@@ -64,7 +64,7 @@ type collector struct {
 
 	cgroupMemory, cgroupPeak, cgroupPressure, cgroupLimit *prometheus.Desc
 
-	inferred, inFlight, rejected, copying *prometheus.Desc
+	inferred, runs, inFlight, rejected, copying *prometheus.Desc
 
 	connected, published, dropped, queued, hangUps *prometheus.Desc
 
@@ -119,6 +119,7 @@ func newCollector(version string, snapshot func() Snapshot) *collector {
 
 		inferred: desc("inference_frames_total", "Frames that a worker had, by what came of them: a \"result\", \"damaged\" "+
 			"(the picture's bytes), \"failed\" (the inference), \"reclaimed\" (the worker or the stream ended first).", "outcome"),
+		runs:     desc("inference_runs_total", "Runs of the model, each on a frame, or on several with infer.batch."),
 		inFlight: desc("inference_frames_in_flight", "Frames that workers have at the moment."),
 		rejected: desc("worker_messages_rejected_total", "Messages of workers that were of no use, by reason.", "reason"),
 		copying:  desc("ring_copy_seconds_total", "Time that copying frames into shared memory took."),
@@ -167,7 +168,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 		c.cameraState, c.cameraFrames, c.cameraDropped, c.cameraFailures, c.cameraAge,
 		c.workerState, c.workerGeneration, c.workerRestarts, c.workerMemory, c.workerActive,
 		c.cgroupMemory, c.cgroupPeak, c.cgroupPressure, c.cgroupLimit,
-		c.inferred, c.inFlight, c.rejected, c.copying,
+		c.inferred, c.runs, c.inFlight, c.rejected, c.copying,
 		c.connected, c.published, c.dropped, c.queued, c.hangUps,
 		c.withheld, c.commands,
 		c.events, c.eventsWaiting, c.eventsLost, c.outboxBytes, c.outboxWritten, c.outboxSyncs, c.outboxDamaged, c.openWritten, c.openSyncs,
@@ -259,6 +260,7 @@ func (c *collector) collectWorkers(o output, s Snapshot) {
 	o.counter(c.inferred, float64(s.Client.Damaged), "damaged")
 	o.counter(c.inferred, float64(s.Client.Failed), "failed")
 	o.counter(c.inferred, float64(s.Client.Reclaimed), "reclaimed")
+	o.counter(c.runs, float64(s.Client.Runs))
 	o.gauge(c.inFlight, float64(s.Client.InFlight))
 	for _, reason := range wire.Reasons() {
 		o.counter(c.rejected, float64(s.Client.Rejected[reason]), string(reason))

@@ -53,7 +53,7 @@ func sample() (Snapshot, *Recorder) {
 		Frames:   map[string]uint64{"yard": 12, "gate": 0},
 		Resident: map[string]int64{"infer-worker": 1 << 20},
 		Client: client.Stats{
-			Results: 5, Damaged: 1, InFlight: 2, Copy: 1500 * time.Millisecond,
+			Results: 5, Runs: 3, Damaged: 1, InFlight: 2, Copy: 1500 * time.Millisecond,
 			Rejected: map[wire.Reason]uint64{wire.StaleGeneration: 3},
 		},
 		MQTT: mqtt.Status{Connected: true, Published: 9, Dropped: 4, Queued: 8},
@@ -126,6 +126,7 @@ func TestWhatIsShown(t *testing.T) {
 		`vedette_inference_frames_total{outcome="result"} 5`,
 		`vedette_inference_frames_total{outcome="failed"} 0`,
 		`vedette_inference_frames_in_flight 2`,
+		`vedette_inference_runs_total 3`,
 		`vedette_ring_copy_seconds_total 1.5`,
 		`vedette_worker_state{state="ready",worker="infer-worker"} 1`,
 		`vedette_worker_state{state="unreapable",worker="infer-worker"} 0`,
