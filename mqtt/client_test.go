@@ -33,7 +33,7 @@ func TestOnlineAndOffline(t *testing.T) {
 	if s.Status().Connected {
 		t.Error("it still says that it is connected")
 	}
-	if got := s.log.lines("level=WARN"); len(got) > 0 {
+	if got := s.log.Lines("level=WARN"); len(got) > 0 {
 		t.Errorf("nothing was wrong, but the log says %q", got)
 	}
 }
@@ -49,7 +49,7 @@ func TestLastWillAfterACut(t *testing.T) {
 	live.Wait(status, "online", "offline", "online") // the last one is the next connection's
 	s.stop()
 	live.Wait(status, "online", "offline", "online", "offline")
-	if got := s.log.lines("no connection"); len(got) != 1 {
+	if got := s.log.Lines("no connection"); len(got) != 1 {
 		t.Errorf("a cut takes %d lines: %q", len(got), got)
 	}
 }
@@ -179,7 +179,7 @@ func TestManyCuts(t *testing.T) {
 	if most := len(want) + window*(p.connections()-1); len(got) > most {
 		t.Errorf("%d messages came over %d connections, more than %d", len(got), p.connections(), most)
 	}
-	if got := s.log.lines("broken by timeout"); len(got) > 0 {
+	if got := s.log.Lines("broken by timeout"); len(got) > 0 {
 		t.Errorf("paho kept a message for a connection that was gone: %q", got)
 	}
 	t.Logf("%d faults came as %d messages over %d connections", len(want), len(got), p.connections())
@@ -248,7 +248,7 @@ func TestSeveralBrokers(t *testing.T) {
 	if got := s.until("the second broker", func(s Status) bool { return s.Connected }); got.Broker != alive || got.LastError != "" {
 		t.Errorf("it is connected as %+v", got)
 	}
-	if got := s.log.lines(dead); len(got) != 1 {
+	if got := s.log.Lines(dead); len(got) != 1 {
 		t.Errorf("the first broker takes %d lines: %q", len(got), got)
 	}
 }
@@ -278,7 +278,7 @@ func TestSeveralDeadBrokers(t *testing.T) {
 	s.until("two tries of each", func(Status) bool { return tries[0].Load() > 1 && tries[1].Load() > 1 })
 	s.stop()
 	for _, broker := range configured {
-		if got := s.log.lines(broker); len(got) != 1 {
+		if got := s.log.Lines(broker); len(got) != 1 {
 			t.Errorf("%s takes %d lines: %q", broker, len(got), got)
 		}
 	}

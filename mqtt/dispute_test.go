@@ -18,7 +18,7 @@ func TestTwoClientsWithOneID(t *testing.T) {
 	}
 	other.until("a dispute", func(s Status) bool { return s.Disputed > 0 })
 	one.stop()
-	lines := one.log.lines("client_id")
+	lines := one.log.Lines("client_id")
 	if len(lines) != 1 || !strings.Contains(lines[0], "vedette-bench") || !strings.Contains(lines[0], "name of its own") {
 		t.Errorf("the log says %q", lines)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"vedette/mqtt/mqtttest"
 	"vedette/mqtt/payload"
+	"vedette/test/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,7 +29,7 @@ func testTopics() payload.Topics {
 // service is a client that runs.
 type service struct {
 	*Client
-	log *logged
+	log *logtest.Log
 
 	t      *testing.T
 	cancel context.CancelFunc
@@ -45,7 +46,7 @@ func start(t *testing.T, config Config) *service {
 // startOptions is start with what a test wants to be otherwise.
 func startOptions(t *testing.T, opts Options) *service {
 	t.Helper()
-	log := &logged{}
+	log := &logtest.Log{}
 	opts.Topics, opts.ClientID, opts.Logger = testTopics(), "vedette-bench", slog.New(slog.NewTextHandler(log, nil))
 	client, err := New(opts)
 	if err != nil {
@@ -131,37 +132,8 @@ func (s *service) failed() string {
 	if strings.Contains(why, "\n") {
 		s.t.Error("it takes more than a line")
 	}
-	if !mqtttest.Eventually(func() bool { return len(s.log.lines("no connection")) > 0 }) {
+	if !mqtttest.Eventually(func() bool { return len(s.log.Lines("no connection")) > 0 }) {
 		s.t.Error("the log does not say it")
 	}
 	return why
-}
-
-// logged is a log that may be read while it is written.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-// lines are those that contain word.
-func (l *logged) lines(word string) []string {
-	var lines []string
-	for line := range strings.Lines(l.String()) {
-		if strings.Contains(line, word) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
 }

@@ -233,7 +233,7 @@ func TestWrongPassword(t *testing.T) {
 	config.Brokers = p.configuration().Brokers
 	s := start(t, config)
 	s.failed()
-	lines := s.log.lines("no connection")
+	lines := s.log.Lines("no connection")
 	if len(lines) != 1 || !strings.Contains(lines[0], "mqtt.username") || !strings.Contains(lines[0], "mqtt.password_file") {
 		t.Errorf("the log says %q", lines)
 	}

@@ -56,7 +56,7 @@ func TestWhatIsTooLongIsCutAndTheConnectionStays(t *testing.T) {
 	if small := <-heard; small.Topic != "c/small" || string(small.Payload) != "hello" {
 		t.Errorf("after it comes %q on %s", small.Payload, small.Topic)
 	}
-	if got := s.log.lines("level=WARN"); len(got) > 0 {
+	if got := s.log.Lines("level=WARN"); len(got) > 0 {
 		t.Errorf("the connection did not hold: %q", got)
 	}
 }
@@ -95,7 +95,7 @@ func TestADeniedSubscriptionIsSaidAndCostsNothingElse(t *testing.T) {
 	s, _ := listening(t, broker, "c/#")
 	s.connected()
 	status := s.until("the denial", func(s Status) bool { return len(s.Denied) > 0 })
-	if !slices.Equal(status.Denied, []string{"c/#"}) || len(s.log.lines("does not grant")) != 1 {
+	if !slices.Equal(status.Denied, []string{"c/#"}) || len(s.log.Lines("does not grant")) != 1 {
 		t.Errorf("denied %v; log:\n%s", status.Denied, s.log)
 	}
 	before := status.Published

@@ -24,6 +24,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"golang.org/x/crypto/bcrypt"
 
+	"vedette/test/logtest"
 	"vedette/web/live"
 )
 
@@ -570,7 +571,7 @@ func FuzzRequests(f *testing.F) {
 	if err := os.WriteFile(token, []byte(adminToken), 0o600); err != nil {
 		f.Fatal(err)
 	}
-	lines := &log{}
+	lines := &logtest.Log{}
 	logger := slog.New(slog.NewTextHandler(lines, nil))
 	s, err := New(Options{
 		Config: Config{Listen: "127.0.0.1:0", Admin: Credentials{TokenFile: token}}, Metrics: prometheus.NewRegistry(), Ready: func() error { return nil }, Documents: documents(),

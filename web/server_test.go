@@ -2,7 +2,6 @@ package web
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"vedette/test/logtest"
 	"vedette/web/live"
 )
 
@@ -27,28 +27,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // patience is far beyond what anything here takes on a quiet machine.
 const patience = 2 * time.Minute
 
-// log is a buffer that a test may read while the server writes.
-type log struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *log) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // running is a server under test.
 type running struct {
 	*Server
-	log  *log
+	log  *logtest.Log
 	base string // of its URLs
 	stop func()
 }
@@ -56,7 +38,7 @@ type running struct {
 // start runs a server until the test ends or stop is called, and waits for its first outcome.
 func start(t *testing.T, o Options, retry time.Duration) running {
 	t.Helper()
-	r := running{log: &log{}}
+	r := running{log: &logtest.Log{}}
 	if o.Config.Listen == "" {
 		o.Config.Listen = "127.0.0.1:0"
 	}

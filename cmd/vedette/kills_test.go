@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vedette/test/logtest"
 )
 
 // cut is what is read of an event.
@@ -93,7 +95,7 @@ mqtt: {brokers: ["tcp://127.0.0.1:%s"]}
 	for parents+workers < kills && !t.Failed() {
 		ctx, cancel := context.WithCancel(t.Context())
 		cmd := vedette(ctx, t, "run", "--config", file)
-		var log lockedBuffer
+		var log logtest.Log
 		cmd.Stderr = &log
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

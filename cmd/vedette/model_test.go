@@ -19,6 +19,7 @@ import (
 	"aead.dev/minisign"
 
 	"vedette/infer/onnxfile/tinymodel"
+	"vedette/test/logtest"
 )
 
 // workshop is where models are made and signed.
@@ -113,7 +114,7 @@ func TestModelsAreSwitchedAndRolledBack(t *testing.T) {
 	first := w.pack(t, 1, w.model(t, 64), "--picture", w.picture)
 	stateDir := t.TempDir()
 	port := mosquitto(t)
-	s := &service{log: &lockedBuffer{}, lines: listen(t, port)}
+	s := &service{log: &logtest.Log{}, lines: listen(t, port)}
 	s.config = configFile(t, fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {brokers: ['tcp://127.0.0.1:%s']}\nweb: {listen: ''}\ninfer: {model: tiny}\ncameras:\n%s",
 		stateDir, port, yard))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"vedette/mqtt/payload"
+	"vedette/test/logtest"
 )
 
 // shop is an HTTPS server of files. Each file's first connection is cut in the middle.
@@ -66,7 +67,7 @@ func TestAModelIsSwitchedToByCommand(t *testing.T) {
 
 	configured := w.model(t, 64)
 	port := mosquitto(t)
-	s := &service{log: &lockedBuffer{}, lines: listen(t, port), stateDir: t.TempDir(), more: []string{"--keys", w.keys}}
+	s := &service{log: &logtest.Log{}, lines: listen(t, port), stateDir: t.TempDir(), more: []string{"--keys", w.keys}}
 	s.config = configFile(t, fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {brokers: ['tcp://127.0.0.1:%s'], commands: [model]}\nweb: {listen: ''}\n"+
 		"infer: {model: %s}\ncameras:\n%s", s.stateDir, port, configured, yard))
 	s.start(t)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vedette/test/logtest"
 )
 
 // board is what an update engine's hooks find on a device: the command line in the path, and a service's socket.
@@ -68,7 +70,7 @@ func TestMendersScriptAnswersAsTheClientWantsIt(t *testing.T) {
 	if said, code := b.of(t, s).run(t, "/bin/sh", script); code != 0 {
 		t.Errorf("with a service that is well: exit code %d, %s", code, said)
 	}
-	alone := &service{log: &lockedBuffer{}, config: configFile(t, fmt.Sprintf(
+	alone := &service{log: &logtest.Log{}, config: configFile(t, fmt.Sprintf(
 		"state_dir: %s\nmqtt: {brokers: ['tcp://%s']}\nweb: {listen: ''}\ncameras:\n%s", t.TempDir(), freeAddress(t), yard))}
 	alone.start(t)
 	defer alone.stop(t)

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"vedette/test/logtest"
 )
 
 // bootloader counts tries as U-Boot's script for RAUC does: each boot takes one, a slot without is passed over.
@@ -189,7 +191,7 @@ func (d raucDevice) up(slot string, do func()) {
 	d.t.Helper()
 	cmd := exec.Command("rauc", "--conf="+d.config, "--override-boot-slot="+slot, "service")
 	cmd.Env = d.env
-	var said lockedBuffer
+	var said logtest.Log
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		d.t.Fatal(err)

@@ -9,12 +9,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"vedette/mqtt/payload"
+	"vedette/test/logtest"
 )
 
 // service is a running `vedette run`, a broker's subscriber, and the command line beside it.
@@ -24,26 +24,8 @@ type service struct {
 	config   string
 	stateDir string
 	more     []string // arguments of `run`
-	log      *lockedBuffer
+	log      *logtest.Log
 	lines    <-chan string
-}
-
-// lockedBuffer may be read while a process writes it.
-type lockedBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 const yard = "  - {name: yard, rate: 5, source: {scene: {size: 640x360, rate: 10}}}\n"
@@ -53,7 +35,7 @@ const yard = "  - {name: yard, rate: 5, source: {scene: {size: 640x360, rate: 10
 func startService(t *testing.T, cameras string, mqtt ...string) *service {
 	t.Helper()
 	port := mosquitto(t)
-	s := &service{log: &lockedBuffer{}, lines: listen(t, port), stateDir: t.TempDir()}
+	s := &service{log: &logtest.Log{}, lines: listen(t, port), stateDir: t.TempDir()}
 	section := strings.Join(append([]string{fmt.Sprintf("brokers: ['tcp://127.0.0.1:%s']", port)}, mqtt...), ", ")
 	head := fmt.Sprintf("device: test\nstate_dir: %s\nmqtt: {%s}\nweb: {listen: ''}\n", s.stateDir, section)
 	s.config = configFile(t, head+"cameras:\n"+cameras)

@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -17,29 +16,12 @@ import (
 	"go.uber.org/goleak"
 
 	"vedette/mqtt/mqtttest"
+	"vedette/test/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// logged is a log that may be read while it is written.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
-func (l *logged) logger(level slog.Level) *slog.Logger {
+func logger(l *logtest.Log, level slog.Level) *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: level}))
 }
 
@@ -159,12 +141,12 @@ func TestLoopbackOnly(t *testing.T) {
 }
 
 func TestPortTaken(t *testing.T) {
-	var log logged
-	first, _ := start(t, "127.0.0.1:0", log.logger(slog.LevelInfo))
+	var log logtest.Log
+	first, _ := start(t, "127.0.0.1:0", logger(&log, slog.LevelInfo))
 	if log.String() != "" {
 		t.Errorf("nothing is wrong, but: %s", &log)
 	}
-	second, _ := start(t, first.Addr(), log.logger(slog.LevelInfo))
+	second, _ := start(t, first.Addr(), logger(&log, slog.LevelInfo))
 	if second.Addr() == first.Addr() {
 		t.Error("two brokers on one port")
 	}
@@ -320,8 +302,8 @@ func TestClientBound(t *testing.T) {
 // What clients do is no news at the usual level, however bad; somebody who looks for it finds it.
 func TestQuiet(t *testing.T) {
 	for level, want := range map[slog.Level]bool{slog.LevelInfo: false, slog.LevelDebug: true} {
-		var log logged
-		b, stop := start(t, "127.0.0.1:0", log.logger(level))
+		var log logtest.Log
+		b, stop := start(t, "127.0.0.1:0", logger(&log, level))
 		conn, _ := connect(t, b, "rude")
 		if _, err := conn.Write([]byte{0xf0, 0x00}); err != nil {
 			t.Fatal(err)

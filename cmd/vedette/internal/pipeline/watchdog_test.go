@@ -9,32 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"vedette/capture"
 	"vedette/cmd/vedette/internal/config"
 	"vedette/supervisor/notify"
+	"vedette/test/logtest"
 )
-
-// lockedBuffer is a log that is read while it is written.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
 
 // hungDriver never comes back from a read, whatever its context says.
 func hungDriver(release chan struct{}) func(context.Context) error {
@@ -45,7 +27,7 @@ func hungDriver(release chan struct{}) func(context.Context) error {
 type manager struct {
 	messages <-chan string
 	options  Options
-	log      *lockedBuffer
+	log      *logtest.Log
 }
 
 // newManager prepares a service with one camera, the source, and a worker that never loads.
@@ -84,7 +66,7 @@ func newManager(t *testing.T, yard source) manager {
 	camera := capture.DefaultCamera()
 	camera.Name = "yard"
 	cfg.Cameras = []capture.Camera{camera}
-	log := &lockedBuffer{}
+	log := &logtest.Log{}
 	return manager{messages, Options{
 		Config: cfg, Executable: "/bin/false", Notifier: notifier, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		Sources: map[string]capture.Source{"yard": yard},
