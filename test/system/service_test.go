@@ -70,7 +70,7 @@ type detections struct {
 
 func TestServicePublishesWhatItSees(t *testing.T) {
 	m := installed(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	m.Succeed(ctx, asService("--unit=vedette", "vedette", "run", "--config", configFile)...)
 	t.Cleanup(func() {
@@ -79,7 +79,7 @@ func TestServicePublishesWhatItSees(t *testing.T) {
 			t.Log(journal, err)
 		}
 	})
-	heard := m.Succeed(ctx, "mosquitto_sub", "-t", "vedette/guest/yard/detections", "-C", "5", "-W", "180")
+	heard := m.Succeed(ctx, "mosquitto_sub", "-t", "vedette/guest/yard/detections", "-C", "5", "-W", "480")
 	var last uint32
 	for line := range strings.Lines(heard) {
 		var message detections
