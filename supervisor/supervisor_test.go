@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -19,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"vedette/supervisor/process"
+	"vedette/test/logtest"
 )
 
 const roleEnv = "SUPERVISOR_TEST_ROLE"
@@ -105,13 +105,13 @@ type rig struct {
 	faults   chan Fault
 	states   chan Status
 	progress chan struct{}
-	log      *strings.Builder
+	log      *logtest.Log
 	stop     func() error
 }
 
 func startRig(t *testing.T, failure *Failure, roles ...string) *rig {
 	t.Helper()
-	r := &rig{faults: make(chan Fault, 16), states: make(chan Status, 256), progress: make(chan struct{}, 256), log: &strings.Builder{}}
+	r := &rig{faults: make(chan Fault, 16), states: make(chan Status, 256), progress: make(chan struct{}, 256), log: &logtest.Log{}}
 	policy := DefaultPolicy()
 	policy.FirstDelay, policy.DegradedDelay = time.Millisecond, time.Hour
 	r.Supervisor = New(Options{
@@ -123,7 +123,7 @@ func startRig(t *testing.T, failure *Failure, roles ...string) *rig {
 			default:
 			}
 		},
-		Logger: slog.New(slog.NewTextHandler(&lockedWriter{w: r.log}, nil)),
+		Logger: slog.New(slog.NewTextHandler(r.log, nil)),
 		Launch: func(generation uint64) (process.Spec, Conversation, error) {
 			role := roles[min(int(generation), len(roles))-1]
 			if role == "unlaunchable" {
@@ -146,17 +146,6 @@ func startRig(t *testing.T, failure *Failure, roles ...string) *rig {
 	r.stop = sync.OnceValue(func() error { cancel(); return <-done })
 	t.Cleanup(func() { _ = r.stop() })
 	return r
-}
-
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lockedWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }
 
 func (r *rig) await(t *testing.T, state State) Status {

@@ -203,7 +203,7 @@ func TestKilledWorkersLeaveNothing(t *testing.T) {
 	// too late for: on a busy machine the scheduler chooses so now and then.
 	frames := s.Frames() + drops[capture.DropDriver]
 	unknown := frames - s.handled - lost
-	if drops[capture.DropNoSlot] > 0 || unknown > 2 {
+	if drops[capture.DropNoSlot] > 0 || drops[capture.DropDriver] > frames/20 || unknown > 2 {
 		t.Errorf("%d frames, %d handled, drops %v", s.Frames(), s.handled, drops)
 	}
 }
@@ -225,10 +225,10 @@ func TestFrozenWorkerIsReplacedWhileCaptureGoesOn(t *testing.T) {
 		t.Errorf("process %d is still there: %v", state.Worker.PID, err)
 	}
 	drops := s.Drops()
-	if drops[capture.DropDeadline] == 0 || drops[capture.DropWorkerDown] == 0 {
+	if drops[capture.DropDeadline] == 0 || drops[capture.DropWorkerDown] == 0 || drops[capture.DropDriver] > captured/10 {
 		t.Errorf("drops %v", drops)
 	}
-	if least := uint64(took.Seconds()*20) / 4; captured < least {
+	if least := uint64(took.Seconds()*20) / 2; captured < least {
 		t.Errorf("%d frames were captured in %v, want %d at least", captured, took, least)
 	}
 	t.Logf("detections back after %v, %d frames captured meanwhile, drops %v", took, captured, drops)

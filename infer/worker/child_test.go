@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"vedette/infer/wire"
 )
@@ -189,9 +190,10 @@ func TestParentsEndEndsTheChild(t *testing.T) {
 		c := start(t)
 		c.send(defaultLoad(t))
 		expect[*wire.Hello](c)
+		begin := time.Now()
 		c.conn.Close()
-		if err := c.exit(); err != nil {
-			t.Error(err)
+		if err := c.exit(); err != nil || time.Since(begin) > 10*time.Second {
+			t.Errorf("the child ends after %s with %v", time.Since(begin), err)
 		}
 	})
 }

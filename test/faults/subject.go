@@ -13,9 +13,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
+
+	"vedette/test/logtest"
 )
 
 // options are what every row's service is made of.
@@ -70,18 +71,20 @@ type launcher interface {
 type state struct {
 	Worker  worker
 	Workers []worker
-	Cameras map[string]struct {
-		State    string
-		FPS      float64
-		Drops    map[string]uint64
-		Failures map[string]uint64
-	}
-	Outbox struct {
+	Cameras map[string]camera
+	Outbox  struct {
 		Depth, Dropped, Damaged uint64
 		Bytes                   int64
 		Epoch                   string
 	}
 	Degraded []struct{ What, Why, Remedy string }
+}
+
+type camera struct {
+	State    string
+	FPS      float64
+	Drops    map[string]uint64
+	Failures map[string]uint64
 }
 
 type worker struct {
@@ -332,29 +335,11 @@ type process struct {
 	env             []string
 	cmd             *exec.Cmd
 	ended           chan struct{}
-	said            *output
-}
-
-// output is what a process prints.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	said            *logtest.Log
 }
 
 func newProcess(s *subject, r row, config string) (*process, error) {
-	p := &process{vedette: s.vedette, config: filepath.Join(s.dir, "vedette.yaml"), said: &output{}}
+	p := &process{vedette: s.vedette, config: filepath.Join(s.dir, "vedette.yaml"), said: &logtest.Log{}}
 	p.env = append(os.Environ(), "VEDETTE_CONTROL="+s.socket(), "VEDETTE_ONNXRUNTIME="+s.runtime)
 	for _, value := range r.env {
 		p.env = append(p.env, strings.ReplaceAll(value, "DIR", s.dir))

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"vedette/infer/bundle"
+	"vedette/test/logtest"
 )
 
 // release is a model that the running service may be switched to.
@@ -112,7 +113,7 @@ func (s *subject) measuredSwitch(ctx context.Context, old, next release) (time.D
 // killedSwitch kills the service in the middle of a switch, starts it again, and tells which model runs: "old" or "new".
 func (s *subject) killedSwitch(ctx context.Context, old, next release, moment func(context.Context) error) (string, error) {
 	use := s.model(ctx, "use", next.String())
-	var said output
+	var said logtest.Log
 	use.Stdout, use.Stderr = &said, &said
 	if err := use.Start(); err != nil {
 		return "", err
