@@ -14,8 +14,40 @@ void vp_gather_two(int32_t *restrict out, const int16_t *restrict line, const in
 		memcpy(&out[2 * i], line + 2 * index[i], 2 * sizeof *out);
 }
 
-#ifndef __x86_64__
-int vp_has_avx2(void) { return 0; }
-void vp_run_f32_avx2(const vp_plan *p, const uint8_t *src, float *dst) { vp_run_f32_base(p, src, dst); }
-void vp_run_u8_avx2(const vp_plan *p, const uint8_t *src, uint8_t *dst) { vp_run_u8_base(p, src, dst); }
+#ifdef __x86_64__
+
+int vp_best(void)
+{
+	__builtin_cpu_init();
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+		return VP_BASE;
+	return __builtin_cpu_supports("avx512bw") ? VP_AVX512 : VP_AVX2;
+}
+
+void vp_run_f32(int variant, const vp_plan *p, const uint8_t *src, float *dst)
+{
+	(variant == VP_AVX512 ? vp_run_f32_avx512 : variant == VP_AVX2 ? vp_run_f32_avx2 : vp_run_f32_base)(p, src, dst);
+}
+
+void vp_run_u8(int variant, const vp_plan *p, const uint8_t *src, uint8_t *dst)
+{
+	(variant == VP_AVX512 ? vp_run_u8_avx512 : variant == VP_AVX2 ? vp_run_u8_avx2 : vp_run_u8_base)(p, src, dst);
+}
+
+#else
+
+int vp_best(void) { return VP_BASE; }
+
+void vp_run_f32(int variant, const vp_plan *p, const uint8_t *src, float *dst)
+{
+	(void)variant;
+	vp_run_f32_base(p, src, dst);
+}
+
+void vp_run_u8(int variant, const vp_plan *p, const uint8_t *src, uint8_t *dst)
+{
+	(void)variant;
+	vp_run_u8_base(p, src, dst);
+}
+
 #endif

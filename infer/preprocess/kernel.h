@@ -18,8 +18,14 @@ enum { VP_NOT_PACKED, VP_LUMA_FIRST, VP_LUMA_SECOND };
 // Weights of the vertical blend are in 1/2^VP_VBITS, of the horizontal one in 1/2^VP_HBITS.
 enum { VP_VBITS = 7, VP_HBITS = 14 };
 
-// Index and weight tables, and scratch lines, have room for a multiple of so many columns.
-enum { VP_LANES = 8 };
+// Index and weight tables have room for a multiple of so many columns.
+enum { VP_LANES = 16 };
+
+// So many neighbouring values of a line may be read from any that is needed.
+enum { VP_TABLE = 64 };
+
+// The variants: the processor's instructions that the compiler was allowed.
+enum { VP_BASE, VP_AVX2, VP_AVX512 };
 
 // Grid rows that are turned together, so that a quarter turn writes whole cache lines.
 enum { VP_TURN = 16 };
@@ -37,7 +43,8 @@ typedef struct {
 	int32_t cols, ccols; // columns to blend vertically, luma (or RGB) and chroma
 
 	// The tables: column i of the grid is between columns xi[i] and xi[i] + 1, weights in the low and high half of
-	// xw[i]; ci and cw likewise for chroma, whose weights are there twice where U and V are next to each other.
+	// xw[i]; ci and cw likewise for chroma, whose weights are there twice where U and V are next to each other. Indices
+	// ascend or descend; behind the last one it is repeated.
 	int32_t grid_w, grid_h;
 	int32_t *xi, *xw, *ci, *cw;
 	vp_row *rows;
@@ -51,7 +58,7 @@ typedef struct {
 	size_t origin, channel[3], col_step, row_step;
 	int32_t interleaved;
 
-	// Scratch: vertically blended lines with two columns to spare; gathered pairs; VP_TURN rows of finished values for
+	// Scratch: vertically blended lines with VP_TABLE values to spare; gathered pairs; VP_TURN rows of finished values for
 	// each channel, rows vp_pitch(grid_w) values apart. Where U and V are next to each other, line 1 has both, and pair 1
 	// four values for each column: U, V, and the next U, V.
 	int16_t *line[3];
@@ -63,14 +70,19 @@ typedef struct {
 static inline size_t vp_pitch(int32_t grid_w) { return ((size_t)grid_w + 31) / 32 * 32 + 16; }
 
 // Each reads from src what the plan's tables say, and writes grid_w * grid_h values of each of three channels. The
-// caller has checked that src and dst are as long as the plan assumes.
+// caller has checked that src and dst are as long as the plan assumes. variant is at most vp_best().
+void vp_run_f32(int variant, const vp_plan *p, const uint8_t *src, float *dst);
+void vp_run_u8(int variant, const vp_plan *p, const uint8_t *src, uint8_t *dst);
+
+// The best variant that this processor can run; those below it, it can run too.
+int vp_best(void);
+
 void vp_run_f32_base(const vp_plan *p, const uint8_t *src, float *dst);
 void vp_run_u8_base(const vp_plan *p, const uint8_t *src, uint8_t *dst);
 void vp_run_f32_avx2(const vp_plan *p, const uint8_t *src, float *dst);
 void vp_run_u8_avx2(const vp_plan *p, const uint8_t *src, uint8_t *dst);
-
-// Whether this processor runs the avx2 variants.
-int vp_has_avx2(void);
+void vp_run_f32_avx512(const vp_plan *p, const uint8_t *src, float *dst);
+void vp_run_u8_avx512(const vp_plan *p, const uint8_t *src, uint8_t *dst);
 
 // Fills out[i] with the two neighbouring values at line + index[i]. Compiled once, without gather instructions: those
 // are slower than plain loads on processors with the mitigation against gather data sampling.

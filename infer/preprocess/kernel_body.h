@@ -10,7 +10,9 @@
 #endif
 
 // Vectors of L lanes. GCC's vector types carry the arithmetic; the few operations they lack are here by hand.
-#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+enum { L = 16 };
+#elif defined(__AVX2__)
 enum { L = 8 };
 #else
 enum { L = 4 };
@@ -32,7 +34,9 @@ INLINE void store(float *p, vf v) { memcpy(p, &v, sizeof v); }
 
 INLINE vf splat(float f)
 {
-#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+	return (vf)_mm512_set1_ps(f);
+#elif defined(__AVX2__)
 	return (vf){f, f, f, f, f, f, f, f};
 #else
 	return (vf){f, f, f, f};
@@ -42,7 +46,9 @@ INLINE vf splat(float f)
 // Each lane's two 16-bit halves times the weights' halves, summed.
 INLINE vf weigh(vi pair, vi weight)
 {
-#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+	vi sum = (vi)_mm512_madd_epi16((__m512i)pair, (__m512i)weight);
+#elif defined(__AVX2__)
 	vi sum = (vi)_mm256_madd_epi16((__m256i)pair, (__m256i)weight);
 #elif defined(__SSE2__)
 	vi sum = (vi)_mm_madd_epi16((__m128i)pair, (__m128i)weight);
@@ -53,6 +59,66 @@ INLINE vf weigh(vi pair, vi weight)
 	vi sum = ((pair << 16) >> 16) * ((weight << 16) >> 16) + (pair >> 16) * (weight >> 16);
 #endif
 	return __builtin_convertvector(sum, vf);
+}
+
+#if defined(__AVX512BW__)
+
+// The values at[i] and at[i] + step of a table of VP_TABLE, next to each other.
+INLINE vi pairs(const int16_t *table, vi at, int step)
+{
+	__m512i low = _mm512_loadu_si512(table), high = _mm512_loadu_si512(table + VP_TABLE / 2);
+	return (vi)_mm512_permutex2var_epi16(low, (__m512i)(at | (at + step) << 16), high);
+}
+
+// As vp_gather, L columns at a time: those that lie close together are looked up in a table of two registers.
+INLINE void gather(int32_t *restrict out, const int16_t *line, const int32_t *index, int n)
+{
+	for (int x = 0; x < n; x += L) {
+		int a = index[x], b = index[x + L - 1], first = a < b ? a : b, last = a < b ? b : a;
+		if (last + 1 - first < VP_TABLE) {
+			vi p = pairs(line + first, load(index + x) - first, 1);
+			memcpy(out + x, &p, sizeof p);
+		} else {
+			vp_gather(out + x, line, index + x, L);
+		}
+	}
+}
+
+// As vp_gather_two, but in another order: L columns' U and next U, then their V and next V.
+INLINE void gather_two(int32_t *restrict out, const int16_t *line, const int32_t *index, int n)
+{
+	const vi lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+	int32_t apart[2 * L];
+	for (int x = 0; x < n; x += L) {
+		int a = index[x], b = index[x + L - 1], first = a < b ? a : b, last = a < b ? b : a;
+		const int16_t *table = line + 2 * first;
+		vi at = 2 * (load(index + x) - first);
+		if (2 * (last - first) + 3 >= VP_TABLE) {
+			vp_gather_two(apart, line, index + x, L);
+			table = (const int16_t *)apart;
+			at = 4 * lane;
+		}
+		vi u = pairs(table, at, 2), v = pairs(table, at + 1, 2);
+		memcpy(out + 2 * x, &u, sizeof u);
+		memcpy(out + 2 * x + L, &v, sizeof v);
+	}
+}
+
+// Of what gather_two gave for L columns: each column's weighted U and V. The weights are there twice.
+INLINE void weigh_two(const int32_t *pairs, const int32_t *weights, vf *u, vf *v)
+{
+	vi once = __builtin_shufflevector(load(weights), load(weights + L), 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+	*u = weigh(load(pairs), once);
+	*v = weigh(load(pairs + L), once);
+}
+
+#else
+
+INLINE void gather(int32_t *restrict out, const int16_t *line, const int32_t *index, int n) { vp_gather(out, line, index, n); }
+
+INLINE void gather_two(int32_t *restrict out, const int16_t *line, const int32_t *index, int n)
+{
+	vp_gather_two(out, line, index, n);
 }
 
 // Of L columns' values U, V, next U, next V: each column's weighted U and V. The weights are there twice.
@@ -77,9 +143,13 @@ INLINE void weigh_two(const int32_t *pairs, const int32_t *weights, vf *u, vf *v
 #endif
 }
 
+#endif
+
 INLINE vf clamp(vf v, vf lo, vf hi)
 {
-#if defined(__AVX2__)
+#if defined(__AVX512BW__)
+	return (vf)_mm512_min_ps(_mm512_max_ps((__m512)v, (__m512)lo), (__m512)hi);
+#elif defined(__AVX2__)
 	return (vf)_mm256_min_ps(_mm256_max_ps((__m256)v, (__m256)lo), (__m256)hi);
 #elif defined(__SSE2__)
 	return (vf)_mm_min_ps(_mm_max_ps((__m128)v, (__m128)lo), (__m128)hi);
@@ -109,7 +179,9 @@ INLINE void blend_packed(int16_t *restrict low, int16_t *restrict high, const ui
 {
 	const uint16_t w1 = (uint16_t)w, w0 = (uint16_t)((1 << VP_VBITS) - w);
 	for (int i = 0; i < n; i++) {
-		uint16_t x = (uint16_t)(a[2 * i] | a[2 * i + 1] << 8), y = (uint16_t)(b[2 * i] | b[2 * i + 1] << 8);
+		uint16_t x, y;
+		memcpy(&x, a + 2 * i, sizeof x);
+		memcpy(&y, b + 2 * i, sizeof y);
 		low[i] = BLEND(x & 255, y & 255);
 		high[i] = BLEND(x >> 8, y >> 8);
 	}
@@ -209,10 +281,11 @@ INLINE void convert(const vp_plan *p, int layout, float *restrict o0, float *res
 			store(o1 + x, g);
 			store(o2 + x, b);
 		} else {
+			const vf last[3] = {r, g, b}; // copies: what has an address does not stay in registers
 			size_t rest = (size_t)(n - x) * sizeof *o0;
-			memcpy(o0 + x, &r, rest);
-			memcpy(o1 + x, &g, rest);
-			memcpy(o2 + x, &b, rest);
+			memcpy(o0 + x, &last[0], rest);
+			memcpy(o1 + x, &last[1], rest);
+			memcpy(o2 + x, &last[2], rest);
 		}
 	}
 }
@@ -223,27 +296,27 @@ static void row(const vp_plan *p, const uint8_t *src, int j, float *o0, float *o
 	if (j + 1 < p->grid_h)
 		prefetch_lines(p, src, &p->rows[j + 1]);
 	blend_line(p, src, &p->rows[j]);
-	vp_gather(p->pair[0], p->line[0], p->xi, p->grid_w);
+	gather(p->pair[0], p->line[0], p->xi, p->grid_w);
 	switch (p->layout) {
 	case VP_GREY:
 		convert(p, VP_GREY, o0, o1, o2);
 		break;
 	case VP_RGB:
-		vp_gather(p->pair[1], p->line[1], p->xi, p->grid_w);
-		vp_gather(p->pair[2], p->line[2], p->xi, p->grid_w);
+		gather(p->pair[1], p->line[1], p->xi, p->grid_w);
+		gather(p->pair[2], p->line[2], p->xi, p->grid_w);
 		convert(p, VP_RGB, o0, o1, o2);
 		break;
 	case VP_PLANAR:
-		vp_gather(p->pair[1], p->line[1], p->ci, p->grid_w);
-		vp_gather(p->pair[2], p->line[2], p->ci, p->grid_w);
+		gather(p->pair[1], p->line[1], p->ci, p->grid_w);
+		gather(p->pair[2], p->line[2], p->ci, p->grid_w);
 		convert(p, VP_PLANAR, o0, o1, o2);
 		break;
 	case VP_CHROMA_UV:
-		vp_gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
+		gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
 		convert(p, VP_CHROMA_UV, o0, o1, o2);
 		break;
 	case VP_CHROMA_VU:
-		vp_gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
+		gather_two(p->pair[1], p->line[1], p->ci, p->grid_w);
 		convert(p, VP_CHROMA_VU, o0, o1, o2);
 		break;
 	}

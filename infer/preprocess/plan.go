@@ -2,14 +2,10 @@ package preprocess
 
 /*
 #cgo CFLAGS: -O3 -Wall -Wextra
-#cgo noescape vp_run_f32_base
-#cgo nocallback vp_run_f32_base
-#cgo noescape vp_run_f32_avx2
-#cgo nocallback vp_run_f32_avx2
-#cgo noescape vp_run_u8_base
-#cgo nocallback vp_run_u8_base
-#cgo noescape vp_run_u8_avx2
-#cgo nocallback vp_run_u8_avx2
+#cgo noescape vp_run_f32
+#cgo nocallback vp_run_f32
+#cgo noescape vp_run_u8
+#cgo nocallback vp_run_u8
 #include <stdlib.h>
 #include "kernel.h"
 */
@@ -25,14 +21,14 @@ import (
 
 // plan is the kernel's tables for pictures of one layout. It lives in C's memory, so that C may hold pointers in it.
 type plan struct {
-	c     *C.vp_plan
-	avx2  bool
-	bytes int // of a picture
-	freed []unsafe.Pointer
+	c       *C.vp_plan
+	variant int // of the kernel
+	bytes   int // of a picture
+	freed   []unsafe.Pointer
 }
 
 func newPlan(spec infer.InputSpec, g geometry, turn capture.Turn, l layout, t transform) (*plan, error) {
-	p := &plan{bytes: l.bytes, avx2: C.vp_has_avx2() != 0}
+	p := &plan{bytes: l.bytes, variant: int(C.vp_best())}
 	p.c = &alloc[C.vp_plan](p, 1)[0]
 	p.setTables(g, turn, l)
 	p.setTensor(spec, g, turn)
@@ -84,7 +80,7 @@ func (p *plan) setTables(g geometry, turn capture.Turn, l layout) {
 		c.plane[k] = C.size_t(l.planes[k].offset + first*l.planes[k].step)
 		c.stride[k] = C.size_t(l.planes[k].stride)
 		c.bytes[k] = C.size_t(int([3]C.int32_t{c.cols, c.ccols, c.ccols}[k]) * l.planes[k].step)
-		c.line[k] = &alloc[C.int16_t](p, int(max(c.cols, 2*c.ccols))+2)[0]
+		c.line[k] = &alloc[C.int16_t](p, int(max(c.cols, 2*c.ccols))+C.VP_TABLE)[0]
 		c.pair[k] = &alloc[C.int32_t](p, 2*(horizontal.n+C.VP_LANES))[0]
 	}
 	c.block = &alloc[C.float](p, 3*C.VP_TURN*int(C.vp_pitch(c.grid_w)))[0]
@@ -128,6 +124,9 @@ func (p *plan) table(s span, copies int) (index, weight *C.int32_t, cols C.int32
 		for k := range copies {
 			weights[copies*i+k] = (1<<C.VP_HBITS - second) | second<<16
 		}
+	}
+	for i := len(s.taps); i < len(indices); i++ {
+		indices[i] = indices[len(s.taps)-1]
 	}
 	return &indices[0], &weights[0], C.int32_t(s.last - s.first + 1)
 }
@@ -180,18 +179,10 @@ func (p *plan) setColour(spec infer.InputSpec, t transform) error {
 
 func (p *plan) runFloat32(src []byte, dst []float32) {
 	s, d := (*C.uint8_t)(unsafe.SliceData(src)), (*C.float)(unsafe.SliceData(dst))
-	if p.avx2 {
-		C.vp_run_f32_avx2(p.c, s, d)
-	} else {
-		C.vp_run_f32_base(p.c, s, d)
-	}
+	C.vp_run_f32(C.int(p.variant), p.c, s, d)
 }
 
 func (p *plan) runUint8(src, dst []byte) {
 	s, d := (*C.uint8_t)(unsafe.SliceData(src)), (*C.uint8_t)(unsafe.SliceData(dst))
-	if p.avx2 {
-		C.vp_run_u8_avx2(p.c, s, d)
-	} else {
-		C.vp_run_u8_base(p.c, s, d)
-	}
+	C.vp_run_u8(C.int(p.variant), p.c, s, d)
 }

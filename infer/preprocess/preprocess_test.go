@@ -171,24 +171,43 @@ func TestEnlarges(t *testing.T) {
 	}
 }
 
+// TestProcessorsAgree compares the kernel's variants, on columns that lie close together, far apart, and in the other direction.
 func TestProcessorsAgree(t *testing.T) {
-	f := padded(capture.YUYV, 640, 360)
-	src := smooth(f)
-	p := mustNew(t, plain(101, 77, infer.Letterbox), Stream{Format: f})
-	if !p.plan.avx2 {
-		t.Skip("skipped: this processor has one instruction set only")
-	}
-	a, b := make([]float32, 3*101*77), make([]float32, 3*101*77)
-	if err := p.Run(src, a); err != nil {
-		t.Fatal(err)
-	}
-	p.plan.avx2 = false
-	if err := p.Run(src, b); err != nil {
-		t.Fatal(err)
-	}
-	for i := range a {
-		if math.Abs(float64(a[i]-b[i])) > 1e-3 {
-			t.Fatalf("value %d is %v with AVX2 and %v without", i, a[i], b[i])
+	for _, pixel := range rawFormats() {
+		for _, in := range []struct {
+			width, input int
+			turn         capture.Turn
+		}{
+			{640, 101, capture.Turn{}},
+			{640, 256, capture.Turn{}},
+			{640, 512, capture.Turn{Rotate: 180}},
+			{1280, 40, capture.Turn{}},
+			{1280, 512, capture.Turn{Flip: capture.FlipHorizontal}},
+			{320, 640, capture.Turn{Rotate: 90}},
+		} {
+			f := padded(pixel, in.width, 60)
+			src := smooth(f)
+			p := mustNew(t, plain(in.input, 77, infer.Stretch), Stream{Format: f, Turn: in.turn})
+			best := p.plan.variant
+			if best == 0 {
+				t.Skip("skipped: this processor has one instruction set only")
+			}
+			want, got := make([]float32, 3*in.input*77), make([]float32, 3*in.input*77)
+			p.plan.variant = 0
+			if err := p.Run(src, want); err != nil {
+				t.Fatal(err)
+			}
+			for ; best > 0; best-- {
+				p.plan.variant = best
+				if err := p.Run(src, got); err != nil {
+					t.Fatal(err)
+				}
+				for i := range got {
+					if math.Abs(float64(got[i]-want[i])) > 1e-3 {
+						t.Fatalf("%s of %d columns to %d: value %d is %v by variant %d and %v by the first", pixel, in.width, in.input, i, got[i], best, want[i])
+					}
+				}
+			}
 		}
 	}
 }
