@@ -20,7 +20,7 @@ func replayCommand(env env) *cobra.Command {
 	o := replay.Options{Config: config.Default()}
 	in := &o.Config.Infer
 	in.Workers, in.Threads = runtime.GOMAXPROCS(0), 1
-	var output string
+	var out string
 	var threshold float64
 	cmd := &cobra.Command{
 		Use:   "replay FILE|FOLDER …",
@@ -52,8 +52,8 @@ number of threads may change a score's last digit. Pictures are taken as they li
 			}
 			o.Logger = logging.New(env.stderr, slog.LevelError)
 			o.Output = env.stdout
-			if output != "" {
-				file, err := os.Create(output)
+			if out != "" {
+				file, err := os.Create(out)
 				if err != nil {
 					return fmt.Errorf("cannot write: %w", err)
 				}
@@ -79,7 +79,7 @@ number of threads may change a score's last digit. Pictures are taken as they li
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&in.Model, "model", in.Model, "a model's name, or the path of an .onnx file")
-	flags.StringVarP(&output, "output", "o", "", "file for the lines; standard output without")
+	flags.StringVarP(&out, "out", "o", "", "file for the lines; standard output without")
 	flags.StringVar(&o.Pictures, "pictures", "", "folder for a JPEG file of each frame, with what was found drawn in")
 	flags.StringVar(&o.Video, "video", "", "file for a video of all frames, with what was found drawn in")
 	flags.IntVar(&in.Workers, "workers", in.Workers, "worker processes")

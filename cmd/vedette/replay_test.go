@@ -57,6 +57,13 @@ func TestReplayGivesTheSameBytesWithAnyNumberOfWorkers(t *testing.T) {
 	if two := said("--workers", "2", "--pictures", out, folder); one != two {
 		t.Errorf("one worker says\n%s\ntwo say\n%s", one, two)
 	}
+	lines := filepath.Join(t.TempDir(), "lines")
+	if stdout := said("--out", lines, folder); stdout != "" {
+		t.Errorf("beside the file, standard output says\n%s", stdout)
+	}
+	if written, err := os.ReadFile(lines); err != nil || string(written) != one {
+		t.Errorf("the file holds\n%s\n(%v), want\n%s", written, err, one)
+	}
 	type frame struct {
 		File       string
 		Frame      int
