@@ -50,12 +50,15 @@ number of threads may change a score's last digit. Pictures are taken as they li
 			if o.Executable, err = os.Executable(); err != nil {
 				return fmt.Errorf("cannot find this program's own file: %w", err)
 			}
+			if err := errors.Join(notAmong(args, "--out", out), notAmong(args, "--video", o.Video)); err != nil {
+				return usageError{err}
+			}
 			o.Logger = logging.New(env.stderr, slog.LevelError)
 			o.Output = env.stdout
 			if out != "" {
-				file, err := os.Create(out)
-				if err != nil {
-					return fmt.Errorf("cannot write: %w", err)
+				file, createErr := os.Create(out)
+				if createErr != nil {
+					return fmt.Errorf("cannot write: %w", createErr)
 				}
 				defer func() { err = errors.Join(err, file.Close()) }()
 				o.Output = file
@@ -97,4 +100,18 @@ func terminal(w io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// notAmong refuses an input as the file that is written: it would be lost.
+func notAmong(inputs []string, flag, file string) error {
+	written, err := os.Stat(file)
+	if err != nil {
+		return nil // there is nothing to lose
+	}
+	for _, input := range inputs {
+		if read, err := os.Stat(input); err == nil && os.SameFile(written, read) {
+			return fmt.Errorf("%s: %s is an input, and would be lost: name another file", flag, file)
+		}
+	}
+	return nil
 }

@@ -119,6 +119,10 @@ func TestReplayWritesAVideo(t *testing.T) {
 
 func TestReplaySaysWhatIsWrong(t *testing.T) {
 	empty := t.TempDir()
+	kept := filepath.Join(t.TempDir(), "kept.mp4")
+	if err := os.WriteFile(kept, []byte("a video"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args []string
 		want string
@@ -130,11 +134,16 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		{[]string{"--batch", "8", "--workers", "3", empty}, "--batch: 8 frames times 3 workers are more than 16", 2},
 		{[]string{"--workers", "99", empty}, "--workers goes from 1 to 16", 2},
 		{[]string{"replay_test.go"}, "replay_test.go: ", 1},
+		{[]string{"--out", kept, kept}, "--out: " + kept + " is an input, and would be lost", 2},
+		{[]string{"--video", kept, kept}, "--video: " + kept + " is an input, and would be lost", 2},
 		{[]string{"--model", "/nowhere.onnx", "../../capture/scene/photographs"}, "/nowhere.onnx", 1},
 	} {
 		if _, stderr, code := said(t, append([]string{"replay"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %s: want %q", c.args, code, stderr, c.want)
 		}
+	}
+	if text, err := os.ReadFile(kept); err != nil || string(text) != "a video" {
+		t.Errorf("the input holds %q now (%v)", text, err)
 	}
 }
 
