@@ -42,11 +42,12 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-func main() {
+func main() { os.Exit(runUntilSignal()) }
+
+func runUntilSignal() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := run(ctx, env{os.Stdout, os.Stderr}, os.Args[1:])
-	stop()
-	os.Exit(code)
+	defer stop()
+	return run(ctx, env{os.Stdout, os.Stderr}, os.Args[1:])
 }
 
 func run(ctx context.Context, env env, args []string) int {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,15 +20,16 @@ import (
 	"vedette/infer/wire"
 )
 
-// The test binary is its own child: a worker on descriptor 3.
+// The test binary is its own child: a worker on descriptor 3. It exits as os.Exit does where there is no race detector, which
+// would run the destructors of ONNX Runtime below a load that Run has left in the middle.
 func TestMain(m *testing.M) {
 	if os.Getenv("WORKER_TEST_CHILD") != "" {
 		logger := slog.New(slog.NewTextHandler(os.Stderr, nil))
 		if err := Run(context.Background(), Env{Control: os.NewFile(3, "control"), Logger: logger}); err != nil {
 			fmt.Fprintln(os.Stderr, "exit:", err)
-			os.Exit(1)
+			syscall.Exit(1)
 		}
-		os.Exit(0)
+		syscall.Exit(0)
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -54,7 +56,7 @@ func start(t *testing.T) *child {
 	}
 	defer childEnd.Close()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "WORKER_TEST_CHILD=1")
+	cmd.Env = append(os.Environ(), "WORKER_TEST_CHILD=1", "GORACE=halt_on_error=1") // a race ends the child by itself
 	cmd.ExtraFiles = []*os.File{childEnd}
 	c := &child{T: t, exited: make(chan error, 1), stderr: &strings.Builder{}, heartbeats: map[wire.Stage]int{}}
 	cmd.Stderr = c.stderr
