@@ -20,7 +20,6 @@ func replayCommand(env env) *cobra.Command {
 	o := replay.Options{Config: config.Default()}
 	in := &o.Config.Infer
 	in.Workers, in.Threads = runtime.GOMAXPROCS(0), 1
-	var out string
 	var threshold float64
 	cmd := &cobra.Command{
 		Use:   "replay FILE|FOLDER …",
@@ -50,19 +49,8 @@ number of threads may change a score's last digit. Pictures are taken as they li
 			if o.Executable, err = os.Executable(); err != nil {
 				return fmt.Errorf("cannot find this program's own file: %w", err)
 			}
-			if err := errors.Join(notAmong(args, "--out", out), notAmong(args, "--video", o.Video)); err != nil {
-				return usageError{err}
-			}
 			o.Logger = logging.New(env.stderr, slog.LevelError)
 			o.Output = env.stdout
-			if out != "" {
-				file, createErr := os.Create(out)
-				if createErr != nil {
-					return fmt.Errorf("cannot write: %w", createErr)
-				}
-				defer func() { err = errors.Join(err, file.Close()) }()
-				o.Output = file
-			}
 			if o.Pictures != "" {
 				if err := os.MkdirAll(o.Pictures, 0o755); err != nil {
 					return fmt.Errorf("cannot keep annotated pictures: %w", err)
@@ -72,6 +60,9 @@ number of threads may change a score's last digit. Pictures are taken as they li
 				o.Progress = env.stderr
 			}
 			summary, err := replay.Run(cmd.Context(), o)
+			if errors.Is(err, replay.ErrInput) {
+				return usageError{err}
+			}
 			if err != nil {
 				return err
 			}
@@ -82,7 +73,7 @@ number of threads may change a score's last digit. Pictures are taken as they li
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&in.Model, "model", in.Model, "a model's name, or the path of an .onnx file")
-	flags.StringVarP(&out, "out", "o", "", "file for the lines; standard output without")
+	flags.StringVarP(&o.Out, "out", "o", "", "file for the lines; standard output without")
 	flags.StringVar(&o.Pictures, "pictures", "", "folder for a JPEG file of each frame, with what was found drawn in")
 	flags.StringVar(&o.Video, "video", "", "file for a video of all frames, with what was found drawn in")
 	flags.IntVar(&in.Workers, "workers", in.Workers, "worker processes")
@@ -100,18 +91,4 @@ func terminal(w io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// notAmong refuses an input as the file that is written: it would be lost.
-func notAmong(inputs []string, flag, file string) error {
-	written, err := os.Stat(file)
-	if err != nil {
-		return nil // there is nothing to lose
-	}
-	for _, input := range inputs {
-		if read, err := os.Stat(input); err == nil && os.SameFile(written, read) {
-			return fmt.Errorf("%s: %s is an input, and would be lost: name another file", flag, file)
-		}
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"image/jpeg"
 	"os"
@@ -58,6 +59,7 @@ func TestReplayGivesTheSameBytesWithAnyNumberOfWorkers(t *testing.T) {
 		t.Errorf("one worker says\n%s\ntwo say\n%s", one, two)
 	}
 	lines := filepath.Join(t.TempDir(), "lines")
+	write(t, lines, bytes.Repeat([]byte("lines of another day\n"), 1000))
 	if stdout := said("--out", lines, folder); stdout != "" {
 		t.Errorf("beside the file, standard output says\n%s", stdout)
 	}
@@ -118,11 +120,12 @@ func TestReplayWritesAVideo(t *testing.T) {
 }
 
 func TestReplaySaysWhatIsWrong(t *testing.T) {
-	empty := t.TempDir()
-	kept := filepath.Join(t.TempDir(), "kept.mp4")
-	if err := os.WriteFile(kept, []byte("a video"), 0o600); err != nil {
-		t.Fatal(err)
+	empty, folder := t.TempDir(), t.TempDir()
+	kept, painted := folder+"/kept.mp4", folder+"/kept.mp4-000000.jpg"
+	for _, path := range []string{kept, painted} {
+		write(t, path, []byte("mine"))
 	}
+	const photographs = "../../capture/scene/photographs"
 	for _, c := range []struct {
 		args []string
 		want string
@@ -136,14 +139,20 @@ func TestReplaySaysWhatIsWrong(t *testing.T) {
 		{[]string{"replay_test.go"}, "replay_test.go: ", 1},
 		{[]string{"--out", kept, kept}, "--out: " + kept + " is an input, and would be lost", 2},
 		{[]string{"--video", kept, kept}, "--video: " + kept + " is an input, and would be lost", 2},
-		{[]string{"--model", "/nowhere.onnx", "../../capture/scene/photographs"}, "/nowhere.onnx", 1},
+		{[]string{"--out", kept, folder}, "--out: " + kept + " is an input, and would be lost", 2},
+		{[]string{"--pictures", folder, folder}, "--pictures: " + painted + " is an input, and would be lost", 2},
+		{[]string{"--out", empty, kept}, "cannot write: open " + empty + ": is a directory", 1},
+		{[]string{"--out", "/dev/full", photographs}, "cannot write: write /dev/full: no space left on device", 1},
+		{[]string{"--model", "/nowhere.onnx", "--out", kept, photographs}, "/nowhere.onnx", 1},
 	} {
 		if _, stderr, code := said(t, append([]string{"replay"}, c.args...)...); code != c.code || !strings.Contains(stderr, c.want) {
 			t.Errorf("%v: exit code %d, %s: want %q", c.args, code, stderr, c.want)
 		}
 	}
-	if text, err := os.ReadFile(kept); err != nil || string(text) != "a video" {
-		t.Errorf("the input holds %q now (%v)", text, err)
+	for _, path := range []string{kept, painted} {
+		if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
+			t.Errorf("%s holds %q now (%v)", path, text, err)
+		}
 	}
 }
 

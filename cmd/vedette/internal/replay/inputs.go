@@ -95,3 +95,34 @@ func kindOf(path string) (kind, bool) {
 	}
 	return 0, false
 }
+
+// spare refuses to write over an input.
+func (o Options) spare(items []item) error {
+	lines, video, folder := stat(o.Out), stat(o.Video), stat(o.Pictures)
+	painted := map[string]bool{}
+	for _, it := range items {
+		painted[pictureOf(it.name)] = true
+	}
+	for _, it := range items {
+		input, inside := stat(it.path), stat(filepath.Dir(it.path))
+		base := filepath.Base(it.path)
+		switch {
+		case os.SameFile(input, lines):
+			return fmt.Errorf("--out: %s %w file", o.Out, ErrInput)
+		case os.SameFile(input, video):
+			return fmt.Errorf("--video: %s %w file", o.Video, ErrInput)
+		case os.SameFile(inside, folder) && painted[base[:strings.LastIndex(base, "-")+1]]:
+			return fmt.Errorf("--pictures: %s %w folder", it.path, ErrInput)
+		}
+	}
+	return nil
+}
+
+// stat gives nil, which is no other's file, for what is not there.
+func stat(path string) os.FileInfo {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil
+	}
+	return info
+}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"vedette/cmd/vedette/internal/config"
@@ -24,10 +25,11 @@ type Options struct {
 	Executable string        // the program to start as worker
 	Inputs     []string      // files and folders
 	Threshold  float32       // the least score of any label; negative: the thresholds of the configuration and of the model
-	Output     io.Writer     // of JSON Lines
-	Pictures   string        // folder for annotated JPEG files; empty: none
-	Video      string        // file for an annotated video; empty: none
-	Progress   io.Writer     // a terminal; nil: none
+	Out        string        // file for JSON Lines, which keeps what it has until the first one comes; empty: Output
+	Output     io.Writer
+	Pictures   string    // folder for annotated JPEG files; empty: none
+	Video      string    // file for an annotated video; empty: none
+	Progress   io.Writer // a terminal; nil: none
 	Logger     *slog.Logger
 }
 
@@ -42,17 +44,30 @@ type Summary struct {
 // FPS is the frames in a second, the loading of the model left out.
 func (s Summary) FPS() float64 { return float64(s.Frames) / s.Took.Seconds() }
 
+// ErrInput says that what would be written is read.
+var ErrInput = errors.New("is an input, and would be lost: name another")
+
 // Run replays all inputs. The summary is of what was done until an error.
-func Run(ctx context.Context, o Options) (Summary, error) {
+func Run(ctx context.Context, o Options) (summary Summary, err error) {
 	items, err := list(o.Inputs)
 	if err != nil {
 		return Summary{}, err
+	}
+	if err := o.spare(items); err != nil {
+		return Summary{}, err
+	}
+	if o.Out != "" {
+		file, openErr := os.OpenFile(o.Out, os.O_WRONLY|os.O_CREATE, 0o666)
+		if openErr != nil {
+			return Summary{}, fmt.Errorf("cannot write: %w", openErr)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		o.Output = &overwriting{file: file}
 	}
 	o.Config.Track.Low = 1 // nothing is tracked: what does not count is of no use
 	if o.Threshold >= 0 {
 		o.Config.Track.Low = o.Threshold
 	}
-	var summary Summary
 	err = pipeline.RunPool(ctx, o.Config, o.Executable, o.Logger, func(ctx context.Context, c *client.Client) error {
 		r := &run{ctx: ctx, options: o, client: c, streams: map[shape]*stream{}, out: newWriter(o)}
 		if o.Progress != nil {
@@ -89,6 +104,9 @@ func (r *run) all(items []item) error {
 	for _, s := range r.streams {
 		err = errors.Join(err, s.close(r.ctx))
 	}
+	if errors.Is(err, errUnwritten) {
+		err = nil // close says why
+	}
 	return errors.Join(err, r.out.close())
 }
 
@@ -103,9 +121,14 @@ func (r *run) item(it item) error {
 // be far.
 const mostWaiting = 256
 
+var errUnwritten = errors.New("answers cannot be written")
+
 // submit gives a frame to the workers, and waits for room.
 func (r *run) submit(s *stream, f frame) error {
 	f.place = r.next
+	if r.out.broken() {
+		return errUnwritten
+	}
 	if r.out.waiting() > mostWaiting {
 		for _, s := range r.streams {
 			if err := s.settle(r.ctx); err != nil {

@@ -161,6 +161,13 @@ func (w *writer) waiting() int {
 	return len(w.pending)
 }
 
+// broken tells whether nothing more is written.
+func (w *writer) broken() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err != nil
+}
+
 func (w *writer) summary() Summary {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,9 +188,29 @@ func (w *writer) close() error {
 	return err
 }
 
+// overwriting empties a file when there is something to put into it.
+type overwriting struct {
+	file  *os.File
+	begun bool
+}
+
+func (o *overwriting) Write(p []byte) (int, error) {
+	if !o.begun {
+		o.begun = true
+		if info, err := o.file.Stat(); err == nil && info.Mode().IsRegular() {
+			if err := o.file.Truncate(0); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return o.file.Write(p)
+}
+
+// pictureOf begins the names of an input's annotated pictures.
+func pictureOf(name string) string { return strings.ReplaceAll(name, "/", "_") + "-" }
+
 func savePicture(folder string, f frame, picture *image.RGBA) error {
-	name := strings.ReplaceAll(f.name, "/", "_")
-	path := filepath.Join(folder, fmt.Sprintf("%s-%06d.jpg", name, f.number))
+	path := filepath.Join(folder, fmt.Sprintf("%s%06d.jpg", pictureOf(f.name), f.number))
 	file, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("cannot keep an annotated picture: %w", err)
