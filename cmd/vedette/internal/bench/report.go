@@ -66,7 +66,7 @@ type CPU struct {
 
 // Latency is how much later than the session's own run a frame is done: from its capture until its message has been
 // handed over for publication, less Timings.Infer, in milliseconds. Frames come at half the rate that one bare session
-// reaches, and never two at a time.
+// reaches, and never two at a time; the first of each block is not counted.
 type Latency struct {
 	P50     float64 `json:"p50"`
 	P99     float64 `json:"p99"`
