@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 		// that a worker leaves in the middle.
 		syscall.Exit(runUntilSignal())
 	}
+	os.Setenv("GORACE", "halt_on_error=1") // so a race ends such a process by itself
 	os.Exit(m.Run())
 }
 
@@ -60,7 +61,7 @@ func vedette(ctx context.Context, t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(),
-		"VEDETTE_ONNXRUNTIME="+onnxRuntime(t), "VEDETTE_MODEL="+cocoModel(t), "GORACE=halt_on_error=1",
+		"VEDETTE_ONNXRUNTIME="+onnxRuntime(t), "VEDETTE_MODEL="+cocoModel(t),
 		"VEDETTE_CONTROL="+filepath.Join(t.TempDir(), "control.sock"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 2 * time.Minute

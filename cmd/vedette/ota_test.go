@@ -31,7 +31,7 @@ func newBoard(t *testing.T) board {
 		t.Fatal(err)
 	}
 	b.env = append(os.Environ(), "PATH="+b.dir+":"+os.Getenv("PATH"), "VEDETTE_CONTROL="+filepath.Join(b.dir, "nobody.sock"),
-		"VEDETTE_HEALTH_WAIT=1s", "GORACE=halt_on_error=1")
+		"VEDETTE_HEALTH_WAIT=1s")
 	return b
 }
 
