@@ -62,7 +62,7 @@ func (s *subject) footprint(ctx context.Context) (f footprint, err error) {
 	if err != nil {
 		return f, err
 	}
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	held, err := s.held(pid)
 	if err != nil {
 		return f, err
 	}
@@ -79,8 +79,25 @@ func (s *subject) footprint(ctx context.Context) (f footprint, err error) {
 	if err != nil {
 		return f, err
 	}
-	f.descriptors, f.goroutines, f.children = len(fds), int(goroutines), len(children(pid))
+	f.descriptors, f.goroutines, f.children = len(held), int(goroutines), len(children(pid))
 	return f, nil
+}
+
+// held is what a process's descriptors are of, but for files of the state directory: those are opened when there is something to
+// put into them, and closed when they are written anew.
+func (s *subject) held(pid int) (names []string, err error) {
+	folder := fmt.Sprintf("/proc/%d/fd", pid)
+	fds, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range fds {
+		name, err := os.Readlink(filepath.Join(folder, fd.Name()))
+		if err == nil && !strings.HasPrefix(name, filepath.Join(s.dir, "state")+"/") { // else it has been closed meanwhile
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // children are the processes of a parent, zombies included.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -33,7 +34,8 @@ func replugs(ctx context.Context, s *subject) (string, error) {
 	}
 	after, err := s.leastFootprint(ctx, func(least footprint, _ int) bool { return least.least(before) == least })
 	if err != nil {
-		return "", fmt.Errorf("it holds more than before, %+v: %w", before, err)
+		held, _ := s.held(pid)
+		return "", fmt.Errorf("it holds more than before, %+v: %w; descriptors of %s", before, err, strings.Join(held, ", "))
 	}
 	switch now, err := s.service.pid(ctx); {
 	case err != nil:
