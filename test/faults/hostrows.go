@@ -93,7 +93,10 @@ func (s *subject) held(pid int) (names []string, err error) {
 	}
 	for _, fd := range fds {
 		name, err := os.Readlink(filepath.Join(folder, fd.Name()))
-		if err == nil && !strings.HasPrefix(name, filepath.Join(s.dir, "state")+"/") { // else it has been closed meanwhile
+		if err != nil { // it has been closed meanwhile
+			continue
+		}
+		if !strings.HasPrefix(name, filepath.Join(s.dir, "state")+"/") && !strings.HasPrefix(name, unitState) {
 			names = append(names, name)
 		}
 	}

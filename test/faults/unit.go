@@ -22,6 +22,7 @@ const (
 	unitName   = "vedette.service"
 	dropInFile = "/etc/systemd/system/vedette.service.d/row.conf"
 	configFile = "/etc/vedette/vedette.yaml"
+	unitState  = "/var/lib/vedette/" // its state directory
 )
 
 func newUnit(r row, config string) (*unit, error) {
