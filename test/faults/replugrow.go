@@ -32,7 +32,9 @@ func replugs(ctx context.Context, s *subject) (string, error) {
 		}
 		worst = max(worst, took)
 	}
-	after, err := s.leastFootprint(ctx, func(least footprint, _ int) bool { return least.least(before) == least })
+	settling, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	after, err := s.leastFootprint(settling, func(least footprint, _ int) bool { return least.least(before) == least })
 	if err != nil {
 		held, _ := s.held(pid)
 		return "", fmt.Errorf("it holds more than before, %+v: %w; descriptors of %s", before, err, strings.Join(held, ", "))
