@@ -25,11 +25,11 @@ type Options struct {
 	Executable string        // the program to start as worker
 	Inputs     []string      // files and folders
 	Threshold  float32       // the least score of any label; negative: the thresholds of the configuration and of the model
-	Out        string        // file for JSON Lines, which keeps what it has until the first one comes; empty: Output
-	Output     io.Writer
-	Pictures   string    // folder for annotated JPEG files; empty: none
-	Video      string    // file for an annotated video; empty: none
-	Progress   io.Writer // a terminal; nil: none
+	Out        string        // file for JSON Lines, which keeps what it has until the first one comes
+	Output     io.Writer     // of JSON Lines where Out names no file
+	Pictures   string        // folder for annotated JPEG files; empty: none
+	Video      string        // file for an annotated video; empty: none
+	Progress   io.Writer     // a terminal; nil: none
 	Logger     *slog.Logger
 }
 
